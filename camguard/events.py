@@ -1,0 +1,319 @@
+"""The words: every type that two parts of camguard share. Units are in the field names.
+
+Times called `at` or ending in `_at` are seconds as float on the guard's own clock (monotonic when live, the capture's
+timestamps when replayed). Times called `time`, `started`, `ended`, `raised` are wall-clock seconds since 1970, UTC; only
+guard.py turns the one into the other, with the offset that the rim gives it.
+
+Addresses are packed bytes (4 or 16) in per-packet values, text from Flow upwards. MACs are 6 bytes in per-packet
+values and lower-case "02:00:00:00:00:01" above. "up" is away from the camera, "down" is to it. Bytes are wire bytes
+(Ethernet header included, without frame check sequence) unless the name says payload.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+# ---- what the owner wrote (config.py makes these) --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A guarded camera. `mac` is None where it is known by address only; `ips` are addresses the owner wrote."""
+
+    name: str
+    mac: str | None = None
+    ips: tuple[str, ...] = ()
+    kind: Literal["camera", "recorder"] = "camera"
+    vendor: str | None = None
+    never: bool = False
+    private: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One of the owner's own devices; `owner` means its viewing counts as the owner's."""
+
+    name: str
+    mac: str | None = None
+    ips: tuple[str, ...] = ()
+    owner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """What is fine. `peer`: device name, address, network, name pattern or "lan"; `when`: text that schedule.py reads."""
+
+    camera: str = "*"
+    peer: str = "lan"
+    kinds: tuple[str, ...] = ()
+    when: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """All that the core needs to know of the configuration. `local`: networks that count as home behind the gateway."""
+
+    timezone: str = "UTC"
+    cameras: tuple[Camera, ...] = ()
+    devices: tuple[Device, ...] = ()
+    expects: tuple[Expect, ...] = ()
+    local: tuple[str, ...] = ()
+    gateway: str | None = None
+
+
+# ---- from the wire ---------------------------------------------------------------------------------------------------
+
+
+class Frame(NamedTuple):
+    """One captured frame: content only, never counted by detectors. `data` may be shorter than `wire_len` (snapped).
+
+    `link` is the link type as in pcap (1 = Ethernet, 101 = raw IP, 113 = Linux cooked, 276 = cooked v2).
+    `gso_size` is the payload size of each segment where the kernel merged several (0: not merged).
+    """
+
+    at: float
+    data: bytes
+    wire_len: int
+    link: int = 1
+    gso_size: int = 0
+    interface: int = 0
+
+
+class Packet(NamedTuple):
+    """A decoded frame. `src`, `dst`: packed addresses (b"" where there is no IP). Ports are 0 where there are none.
+
+    `payload` is what was captured above TCP/UDP (for ICMP the message, for ARP the ARP body, else above IP);
+    `payload_len` is its length on the wire. `fragment` is None, or (identification, offset_bytes, more).
+    `truncated` says that the capture cut the frame.
+    """
+
+    at: float
+    src_mac: bytes
+    dst_mac: bytes
+    ethertype: int
+    src: bytes
+    dst: bytes
+    proto: int
+    sport: int
+    dport: int
+    tcp_flags: int
+    seq: int
+    payload: bytes
+    payload_len: int
+    wire_len: int
+    fragment: tuple[int, int, bool] | None
+    truncated: bool
+    gso_size: int
+
+
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+
+#: The layout of a flow key: host number, IP protocol, family (4 or 6), camera's port, peer's port, peer's address
+#: (IPv4 in the first 4 bytes, rest zero). Native byte order: the kernel program writes the same bytes.
+FLOW_KEY = struct.Struct("=HBBHH16s")
+
+
+class FlowKey(NamedTuple):
+    """`FLOW_KEY` taken apart; one connection, both directions. Bytes are the dictionary key (seeded hash), not this."""
+
+    host: int
+    proto: int
+    family: int
+    host_port: int
+    peer_port: int
+    peer: bytes
+
+
+def pack_key(host: int, proto: int, host_port: int, peer_port: int, peer: bytes) -> bytes:
+    """The 24 bytes under which kernel, ledger and track.py know one connection; `peer` is 4 or 16 bytes."""
+    return FLOW_KEY.pack(host, proto, 4 if len(peer) == 4 else 6, host_port, peer_port, peer)
+
+
+def unpack_key(key: bytes) -> FlowKey:
+    """The parts of a packed key; `peer` comes back with 4 or 16 bytes."""
+    host, proto, family, host_port, peer_port, peer = FLOW_KEY.unpack(key)
+    return FlowKey(host, proto, family, host_port, peer_port, peer[:4] if family == 4 else peer)
+
+
+class FlowCount(NamedTuple):
+    """What one connection of one camera did since its last FlowCount (about a second of packet time).
+
+    `at`: end of the interval. `first_at`, `last_at`: first packet ever and latest packet of the connection.
+    `pauses`: gaps of 10 ms and more between two payload packets from the camera, in this interval; `dry` of them
+    followed a packet shorter than the largest one of this connection (a picture ends in a short packet).
+    `largest_up`: largest payload of one packet from the camera so far (bytes). `flags_up`, `flags_down`: OR of TCP flags
+    so far each way. `first_up`: the first packet seen came from the camera. `peer_mac`: the MAC at the other end on
+    this link (b"" where no MAC is seen). `closed`: the ledger has forgotten the connection after this count.
+    """
+
+    key: bytes
+    at: float
+    first_at: float
+    last_at: float
+    wire_up: int
+    wire_down: int
+    payload_up: int
+    payload_down: int
+    packets_up: int
+    packets_down: int
+    pauses: int
+    dry: int
+    largest_up: int
+    flags_up: int
+    flags_down: int
+    first_up: bool
+    peer_mac: bytes
+    closed: bool
+
+
+# ---- from the readers ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Ordered bytes for a reader. `up`: sent by the camera. `gap`: bytes before `data` were not seen."""
+
+    up: bool
+    data: bytes
+    gap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that was read in a dialogue. `what` names the reader's word (contract.md: "rtsp", "dns", "rtp", ...).
+
+    `detail` values are text, numbers, or tuples of text; never a secret.
+    """
+
+    what: str
+    at: float
+    client: tuple[str, int]
+    server: tuple[str, int]
+    detail: dict[str, str | int | float | bool | None | tuple[str, ...]] = field(default_factory=dict)
+
+
+# ---- from tracking ---------------------------------------------------------------------------------------------------
+
+Scope = Literal["lan", "wan", "gateway", "multicast"]
+StreamClass = Literal["stream", "playback", "talk", "clip", "heartbeat", "download", "control", "unknown"]
+Confidence = Literal["certain", "likely", "unsure"]
+VerdictWord = Literal["expected", "unexpected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end, as far as it is known (contract.md). `device` is the name that the owner gave."""
+
+    ip: str
+    port: int | None = None
+    name: str | None = None
+    scope: Scope = "wan"
+    asn: int | None = None
+    org: str | None = None
+    country: str | None = None
+    mac: str | None = None
+    device: str | None = None
+
+
+# ---- events: what leaves the core, one JSON object each (contract.md has the field names) ------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One viewing or other talk of weight. Emitted when it opens, when class or verdict change, and when it closes."""
+
+    id: str
+    time: float
+    camera: str
+    state: Literal["open", "update", "closed"]
+    peer: Peer
+    transport: Literal["tcp", "udp"]
+    protocol: str
+    initiator: Literal["camera", "peer"] | None
+    cls: StreamClass
+    confidence: Confidence
+    started: float
+    ended: float | None
+    bytes_up: int
+    bytes_down: int
+    rate_kbps: int
+    verdict: VerdictWord | None
+    reason: str | None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One matter that the owner is told. Same `id` from open to closed; report.py adds `title` and `body`.
+
+    `ended`, `bytes_up` and `detail` are for the words: when and with how much it ended, and what only this type knows
+    (guard-blind: {"how": "nothing"}).
+    """
+
+    id: str
+    time: float
+    camera: str
+    type: str
+    severity: Literal["info", "warning", "critical"]
+    confidence: Confidence
+    reason: str
+    evidence: tuple[str, ...]
+    peer: Peer | None
+    session: str | None
+    raised: float
+    started: float
+    count: int
+    state: Literal["open", "update", "closed"]
+    ended: float | None = None
+    bytes_up: int = 0
+    detail: dict[str, str | int | float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to keep in the log that is no alert; `what` as in contract.md (guard-start, gap, clock, new-device)."""
+
+    time: float
+    camera: str | None
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A figure about the guard itself."""
+
+    time: float
+    what: str
+    value: float
+    detail: str = ""
+
+
+Event = Session | Alert | Notice | Health
+
+
+# ---- who is on the link ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDevice:
+    """A device seen on the link. `speaks_camera`: it answered like a camera (RTSP, ONVIF, a maker's discovery)."""
+
+    mac: str
+    ips: tuple[str, ...]
+    name: str | None
+    first_time: float
+    last_time: float
+    speaks_camera: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How well the guard sees one camera: what passed in the last minutes, other than broadcasts and its own talk."""
+
+    camera: str
+    how: Literal["both", "up-only", "down-only", "broadcast-only", "nothing"]
+    packets_up: int
+    packets_down: int
+    last_time: float | None
