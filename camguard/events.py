@@ -9,6 +9,7 @@ values and lower-case "02:00:00:00:00:01" above. "up" is away from the camera, "
 (Ethernet header included, without frame check sequence) unless the name says payload.
 """
 
+import ipaddress
 import struct
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -59,6 +60,48 @@ class Home:
     expects: tuple[Expect, ...] = ()
     local: tuple[str, ...] = ()
     gateway: str | None = None
+
+
+class Host(NamedTuple):
+    """A guarded camera as the ledger knows it: `number` stands in FlowKey.host. `mac` 6 bytes or None, `ips` packed."""
+
+    number: int
+    name: str
+    mac: bytes | None
+    ips: tuple[bytes, ...]
+
+
+def hosts_of(home: Home) -> tuple[Host, ...]:
+    """The cameras of `home`, numbered from 1 in the order of the file."""
+    return tuple(
+        Host(
+            number,
+            camera.name,
+            bytes.fromhex(camera.mac.replace(":", "")) if camera.mac else None,
+            tuple(ipaddress.ip_address(ip).packed for ip in camera.ips),
+        )
+        for number, camera in enumerate(home.cameras, start=1)
+    )
+
+
+class Own(NamedTuple):
+    """What the guard's own machine is on the link: its MACs (6 bytes), its addresses (packed), the addresses of the
+    gateway it uses itself, and whether it forwards packets (then its own MAC is a gateway for the cameras)."""
+
+    macs: frozenset[bytes] = frozenset()
+    ips: frozenset[bytes] = frozenset()
+    gateway_ips: frozenset[bytes] = frozenset()
+    routes: bool = False
+
+
+class Interface(NamedTuple):
+    """A tapped interface: packets and drops of the tap since it was opened."""
+
+    name: str
+    state: Literal["up", "gone"]
+    mac: bytes
+    packets: int
+    drops: int
 
 
 # ---- from the wire ---------------------------------------------------------------------------------------------------
