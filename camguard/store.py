@@ -57,7 +57,7 @@ _Result = TypeVar("_Result")
 
 
 class Row(NamedTuple):
-    """One event to keep. `body` is report.as_dict(event); `time` wall-clock seconds; notices have no `id` and `state`."""
+    """One event to keep. `body` is report.as_dict(event), `time` wall-clock seconds; notices have no `id`, `state`."""
 
     kind: str
     time: float
@@ -439,7 +439,8 @@ class Reader:
         return _bodies(
             self._ask(
                 "SELECT body FROM alerts WHERE (:until IS NULL OR raised < :until) AND (:since IS NULL OR"
-                " state <> 'closed' OR time >= :since) AND (:camera IS NULL OR camera = :camera) ORDER BY raised DESC, id LIMIT :limit",
+                " state <> 'closed' OR time >= :since) AND (:camera IS NULL OR camera = :camera)"
+                " ORDER BY raised DESC, id LIMIT :limit",
                 {"since": since, "until": until, "camera": camera, "limit": limit},
             )
         )
