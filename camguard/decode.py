@@ -124,7 +124,7 @@ def _stump(frame: Frame, name: str) -> Packet:
 
 
 def _unwrap(data: bytes, wire_len: int, ethertype: int, offset: int) -> tuple[int, int]:
-    """Ethertype and offset of what stands inside VLAN tags and a PPPoE session; ethertype 0 where the capture cut it."""
+    """Ethertype and offset of what VLAN tags and a PPPoE session carry; ethertype 0 where the capture cut it."""
     for _ in range(_MAX_NESTED):
         if ethertype in _TAGS:
             if len(data) < offset + 4:
