@@ -1,0 +1,91 @@
+"""What the readers share: the shape of a reading, and the header block of RTSP and its relatives.
+
+In: bytes of one message. Out: `Reading`s, header dictionaries, text that is safe to show. Nothing here keeps a secret:
+of an Authorization header only the scheme's name leaves.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from camguard.events import Chunk
+
+Detail = dict[str, str | int | float | bool | tuple[str, ...] | None]
+
+
+class Reading(NamedTuple):
+    """One thing read. `what` is the word of events.Fact; `from_server`: who said it, None where both ends are equal."""
+
+    what: str
+    detail: Detail
+    from_server: bool | None = None
+
+
+class NotMine:
+    """The state of a reader that has given up on a connection, or has read all that it wants of it."""
+
+    def __repr__(self) -> str:
+        return "NOT_MINE"
+
+
+NOT_MINE: Final = NotMine()
+
+#: A reader of ordered bytes. The state is None at first, NOT_MINE at the end, and else the reader's own business.
+StreamReader = Callable[[Any, Chunk], tuple[Any, tuple[Reading, ...]]]
+
+HEADER_BLOCK_CAP = 16 * 1024  # bytes; RTSP servers refuse far shorter ones
+HEADER_LINES_CAP = 128
+
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(r"\r?\n[ \t]+")
+
+
+def end_of_headers(data: bytes) -> int:
+    """The offset behind the blank line that ends a header block, -1 where it has not come yet."""
+    found = _BLANK_LINE.search(data)
+    return found.end() if found else -1
+
+
+def headers(block: bytes) -> dict[str, str]:
+    """Header lines (without the start line) as lower-case name -> value. The first of a name counts; lines past the
+    cap and lines without a colon are passed over; folded lines are joined (RFC 2326 section 4.2 refers to RFC 2068)."""
+    found: dict[str, str] = {}
+    for line in _FOLD.sub(" ", block.decode("latin-1")).splitlines()[:HEADER_LINES_CAP]:
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name.strip().lower(), value.strip())
+    return found
+
+
+def number(value: str | None) -> int | None:
+    """A header value of up to nine ASCII digits as a number, else None."""
+    return int(value) if value is not None and len(value) < 10 and value.isascii() and value.isdigit() else None
+
+
+def auth_scheme(value: str | None) -> str | None:
+    """ "basic" or "digest" of an Authorization value, None for none or another; the rest of it is not looked at."""
+    scheme = (value or "").partition(" ")[0].lower()
+    return scheme if scheme in ("basic", "digest") else None
+
+
+def printable(value: str, limit: int = 200) -> str:
+    """`value` cut to `limit` characters, with everything that is not plainly printable ASCII as \\xNN."""
+    return "".join(c if " " <= c <= "~" else f"\\x{ord(c):02x}" for c in value[:limit])
+
+
+# A password can stand in the user part, in the query, and with some makers in the path
+# ("/user=admin&password=x&channel=1"): everything from such a word on is cut.
+_SECRET_WORD = re.compile(r"(?i)(?:pass|pwd|psw|pw=|token|auth|sess|secret|sign|key=|sid=|nonce|cookie).*", re.DOTALL)
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def bare_url(url: str) -> str:
+    """A URL without user, password, query and fragment, at most 200 safe characters; rather too short than a secret."""
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        scheme, rest = "", url
+    rest = rest.rpartition("@")[2]  # a password may hold "/" and "?" unescaped: the last "@" counts
+    rest = re.split(r"[?#;]", rest, maxsplit=1)[0]
+    plain = _PERCENT.sub(lambda hit: chr(int(hit.group()[1:], 16)), rest)
+    rest = rest.partition("/")[0] if plain != rest and _SECRET_WORD.search(plain) else _SECRET_WORD.sub("", rest)
+    return printable(f"{scheme}{slashes}{rest}")
