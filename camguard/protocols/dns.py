@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from camguard.errors import Malformed
 from camguard.events import Chunk
-from camguard.protocols.text import NOT_MINE, Reading, NotMine
+from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
 _HEADER = struct.Struct(">HHHHHH")
 _RECORD = struct.Struct(">HHIH")

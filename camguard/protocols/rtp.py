@@ -8,7 +8,7 @@ Video and sound that share a port are two sources. STUN and DTLS on the same por
 import struct
 from typing import NamedTuple
 
-from camguard.protocols.text import NOT_MINE, Reading, NotMine
+from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
 SEQUENCE_RUN = 3  # packets of one source in sequence
 LOSS = 3  # largest step of the sequence number that still counts as in sequence

@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from camguard.events import Chunk
-from camguard.protocols.text import NOT_MINE, Reading, NotMine, printable
+from camguard.protocols.text import NOT_MINE, NotMine, Reading, printable
 
 HELLO_CAP = 32 * 1024  # bytes of records that may hold one hello; post-quantum key shares make some 2 KB
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
