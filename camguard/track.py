@@ -1,0 +1,288 @@
+"""Connections of the cameras: FlowCount -> Flow (numbers), Packet -> ordered bytes (content). Pure; every table capped.
+
+Numbers come from FlowCounts only and content from handed-up packets only, so nothing is counted twice. The kernel hands up
+openings and dialogues, not the video between them: a hole in the bytes is the normal case and is told to the reader as
+`gap`. Held back are only bytes that arrived too early, for at most a second.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from camguard.events import ACK, FIN, RST, SYN, TCP, FlowCount, unpack_key
+
+FLOWS_MAX = 16_384
+HISTORY_S = 16
+#: Bytes that arrived before the ones in front of them: kept per direction, and in all.
+HELD_MAX = 16 * 1024
+HELD_TOTAL_MAX = 8 * 1024 * 1024
+HELD_SEGMENTS_MAX = 8
+_WINDOW = 1 << 31
+
+
+class Second(NamedTuple):
+    """What a connection did in one interval of about a second that ended `at`; bytes are payload."""
+
+    at: float
+    up: int
+    down: int
+    packets_up: int
+    pauses: int
+    dry: int
+
+
+class Flow:
+    """One connection of one camera: totals since it was first seen, and its last `HISTORY_S` seconds."""
+
+    __slots__ = (
+        "bytes_down",
+        "bytes_up",
+        "closed",
+        "first_at",
+        "first_up",
+        "flags_down",
+        "flags_up",
+        "history",
+        "host",
+        "host_port",
+        "key",
+        "largest_up",
+        "last_at",
+        "packets_up",
+        "payload_down",
+        "payload_up",
+        "peer",
+        "peer_mac",
+        "peer_port",
+        "proto",
+        "protocol",
+        "talk",
+        "was_running",
+    )
+
+    def __init__(self, key: bytes, at: float) -> None:
+        parts = unpack_key(key)
+        self.key = key
+        self.host, self.proto, self.host_port = parts.host, parts.proto, parts.host_port
+        self.peer, self.peer_port = parts.peer, parts.peer_port
+        self.first_at = self.last_at = at
+        self.bytes_up = self.bytes_down = self.payload_up = self.payload_down = self.packets_up = 0
+        self.largest_up = self.flags_up = self.flags_down = 0
+        self.first_up = False
+        self.was_running = False
+        self.protocol: str | None = None
+        self.closed = False
+        self.peer_mac = b""
+        self.history: deque[Second] | None = None
+        self.talk: Talk | None = None
+
+    @property
+    def transport(self) -> str:
+        """ "tcp" or "udp" (what is neither runs without a handshake too)."""
+        return "tcp" if self.proto == TCP else "udp"
+
+    @property
+    def ended(self) -> bool:
+        """The connection was closed by its ends, or forgotten by the ledger after its idle time."""
+        both_fin = self.flags_up & FIN and self.flags_down & FIN
+        return self.closed or bool(self.proto == TCP and (both_fin or (self.flags_up | self.flags_down) & RST))
+
+    @property
+    def opened_by_camera(self) -> bool | None:
+        """Who opened it; None where that was before the guard looked."""
+        if self.proto == TCP and not (self.flags_up | self.flags_down) & SYN:
+            return None
+        return None if self.was_running and self.proto != TCP else self.first_up
+
+    def add(self, count: FlowCount) -> None:
+        """Takes a difference; history begins with the first payload from the camera."""
+        self.first_at, self.last_at = count.first_at, count.last_at
+        self.bytes_up += count.wire_up
+        self.bytes_down += count.wire_down
+        self.payload_up += count.payload_up
+        self.payload_down += count.payload_down
+        self.packets_up += count.packets_up
+        self.largest_up = count.largest_up
+        self.flags_up, self.flags_down = count.flags_up, count.flags_down
+        self.first_up = count.first_up
+        self.peer_mac = count.peer_mac or self.peer_mac
+        self.closed = count.closed
+        if count.payload_up or self.history:
+            if self.history is None:
+                self.history = deque(maxlen=HISTORY_S)
+            self.history.append(
+                Second(count.at, count.payload_up, count.payload_down, count.packets_up, count.pauses, count.dry)
+            )
+
+
+class Talk:
+    """The dialogue of one connection: both directions' ordered bytes, and the readers' states (guard.py runs them)."""
+
+    __slots__ = ("down", "faults", "states", "up")
+
+    def __init__(self) -> None:
+        self.up, self.down = Half(), Half()
+        self.states: dict[str, object] = {}
+        self.faults = 0
+
+
+class Half:
+    """One direction of a TCP connection (RFC 9293): segments in, ordered bytes out, holes told."""
+
+    __slots__ = ("held", "held_bytes", "next_seq")
+
+    def __init__(self) -> None:
+        self.next_seq: int | None = None
+        self.held: dict[int, bytes] = {}
+        self.held_bytes = 0
+
+    def take(self, seq: int, flags: int, data: bytes) -> list[tuple[bytes, bool]]:
+        """Ordered (bytes, gap before them) that this segment makes readable."""
+        if flags & SYN:
+            self.next_seq = (seq + 1) & 0xFFFFFFFF
+            return []
+        if not data:
+            return []
+        if self.next_seq is None:
+            self.next_seq = (seq + len(data)) & 0xFFFFFFFF
+            return [(data, True)]
+        out: list[tuple[bytes, bool]] = []
+        ahead = _distance(self.next_seq, seq)
+        if ahead > 0:
+            if len(self.held) >= HELD_SEGMENTS_MAX or self.held_bytes + len(data) > HELD_MAX:
+                out = self.flush()
+                return [*out, *self.take(seq, flags, data)] if out else out
+            if len(data) > len(self.held.get(seq, b"")):
+                self.held_bytes += len(data) - len(self.held.get(seq, b""))
+                self.held[seq] = data
+            return []
+        if -ahead >= len(data):
+            return []  # sent again
+        out.append((data[-ahead:], False))
+        self.next_seq = (self.next_seq + len(data) + ahead) & 0xFFFFFFFF
+        out += self._follow_on()
+        return out
+
+    def flush(self) -> list[tuple[bytes, bool]]:
+        """What is held, although bytes before it never came."""
+        out: list[tuple[bytes, bool]] = []
+        while self.held and self.next_seq is not None:
+            base = self.next_seq
+            seq = min(self.held, key=lambda start: _distance(base, start))
+            data = self._pop(seq)
+            self.next_seq = (seq + len(data)) & 0xFFFFFFFF
+            out.append((data, True))
+            out += self._follow_on()
+        return out
+
+    def drop(self) -> int:
+        """Forgets what is held; returns how many bytes that were."""
+        dropped, self.held_bytes = self.held_bytes, 0
+        self.held.clear()
+        return dropped
+
+    def _follow_on(self) -> list[tuple[bytes, bool]]:
+        out: list[tuple[bytes, bool]] = []
+        while self.held and self.next_seq is not None:
+            base = self.next_seq
+            seq = min(self.held, key=lambda start: _distance(base, start))
+            ahead = _distance(base, seq)
+            if ahead > 0:
+                break
+            data = self._pop(seq)
+            if -ahead < len(data):
+                out.append((data[-ahead:], False))
+                self.next_seq = (base + len(data) + ahead) & 0xFFFFFFFF
+        return out
+
+    def _pop(self, seq: int) -> bytes:
+        data = self.held.pop(seq)
+        self.held_bytes -= len(data)
+        return data
+
+
+class Flows:
+    """The table of connections. A connection that carries a session is never evicted for a new one."""
+
+    def __init__(self, began_at: float | None = None) -> None:
+        self.counters = {"flows-evicted": 0, "bytes-held-dropped": 0}
+        self._flows: dict[bytes, Flow] = {}
+        self._began_at = began_at
+        self._waiting: dict[bytes, Flow] = {}
+        self._held_bytes = 0
+        self.kept: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def get(self, key: bytes) -> Flow | None:
+        """The connection under `key`."""
+        return self._flows.get(key)
+
+    def count(self, count: FlowCount) -> Flow:
+        """Adds a difference to its connection."""
+        flow = self._flow(count.key, count.first_at)
+        flow.add(count)
+        if count.closed:
+            self._flows.pop(count.key, None)
+            self._waiting.pop(count.key, None)
+        return flow
+
+    def content(self, key: bytes, up: bool, seq: int, flags: int, data: bytes, at: float) -> tuple[Flow, list[tuple[bytes, bool]]]:
+        """The ordered bytes that a TCP segment makes readable: (bytes, gap before them)."""
+        flow = self._flow(key, at)
+        if flow.talk is None:
+            flow.talk = Talk()
+        half = flow.talk.up if up else flow.talk.down
+        held_before = half.held_bytes
+        pieces = half.take(seq, flags, data)
+        self._held_bytes += half.held_bytes - held_before
+        if half.held:
+            self._waiting[key] = flow
+            if self._held_bytes > HELD_TOTAL_MAX:
+                self.counters["bytes-held-dropped"] += half.drop()
+        return flow, pieces
+
+    def opened(self, key: bytes, at: float) -> Flow:
+        """The connection under `key`, made when it is new."""
+        return self._flow(key, at)
+
+    def late(self) -> list[tuple[Flow, bool, bytes, bool]]:
+        """Once a second: what was held and whose missing bytes did not come: (flow, up, bytes, gap)."""
+        out = []
+        for flow in self._waiting.values():
+            for up in (True, False):
+                if flow.talk:
+                    half = flow.talk.up if up else flow.talk.down
+                    out += [(flow, up, data, gap) for data, gap in half.flush()]
+        self._waiting.clear()
+        self._held_bytes = 0
+        return out
+
+    def _flow(self, key: bytes, at: float) -> Flow:
+        flow = self._flows.get(key)
+        if flow is None:
+            if len(self._flows) >= FLOWS_MAX:
+                self._evict()
+            flow = self._flows[key] = Flow(key, at)
+            if self._began_at is None:
+                self._began_at = at
+            flow.was_running = at - self._began_at < 2.0
+        return flow
+
+    def _evict(self) -> None:
+        for key in self._flows:
+            if key not in self.kept:
+                del self._flows[key]
+                self._waiting.pop(key, None)
+                self.counters["flows-evicted"] += 1
+                return
+
+
+def _distance(base: int, seq: int) -> int:
+    """How far `seq` is ahead of `base` in sequence space (RFC 1982), negative when behind."""
+    return (seq - base + _WINDOW) % (2 * _WINDOW) - _WINDOW
+
+
+def is_opening(flags: int) -> bool:
+    """A TCP SYN without ACK: the sender opens the connection."""
+    return bool(flags & SYN) and not flags & ACK
