@@ -22,9 +22,9 @@ from typing import Any, Literal
 import psutil
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call  # type: ignore[import-untyped]
 from jeepney.auth import AuthenticationError  # type: ignore[import-untyped]
+from jeepney.bus import get_connectable_addresses  # type: ignore[import-untyped]
 from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
 from jeepney.io.blocking import DBusConnection, prep_socket  # type: ignore[import-untyped]
-from jeepney.bus import get_connectable_addresses  # type: ignore[import-untyped]
 from notifypy import Notify
 from notifypy.os_notifiers._base import BaseNotifier
 
@@ -33,7 +33,9 @@ from camguard.config import Paths
 
 TIMEOUT_S = 2.0
 POLL_S = 0.5
-_SERVICE = DBusAddress("/org/freedesktop/Notifications", "org.freedesktop.Notifications", "org.freedesktop.Notifications")
+_SERVICE = DBusAddress(
+    "/org/freedesktop/Notifications", "org.freedesktop.Notifications", "org.freedesktop.Notifications"
+)
 _NO_SESSION = "there is no desktop session here (no session bus)"
 
 
@@ -60,7 +62,7 @@ class Letter:
     took_s: float = field(default=0.0)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The service or the bus answered with an error; `str()` is its D-Bus name."""
 
 
@@ -77,9 +79,9 @@ class CheckedNotifier(BaseNotifier):  # type: ignore[misc]
         try:
             with contextlib.closing(_session_bus()) as bus:
                 self._notify(bus, notification_title, notification_subtitle)
-        except (TimeoutError, OSError, AuthenticationError, _Refused, ValueError, RuntimeError) as error:
+        except (TimeoutError, OSError, AuthenticationError, _RefusedError, ValueError, RuntimeError) as error:
             letter.shown, letter.error = 0, _in_words(error)
-            letter.broken = not (isinstance(error, _Refused) and "ServiceUnknown" not in str(error))
+            letter.broken = not (isinstance(error, _RefusedError) and "ServiceUnknown" not in str(error))
             return False
         return True
 
@@ -98,7 +100,7 @@ class CheckedNotifier(BaseNotifier):  # type: ignore[misc]
         }
         if letter.sound is None:
             del hints["sound-name"]
-        message = ("camguard", replaces, "camera-web", title, body, [], hints, letter.expire_ms)
+        message: tuple[Any, ...] = ("camguard", replaces, "camera-web", title, body, [], hints, letter.expire_ms)
         (shown,) = self._call(bus, new_method_call(_SERVICE, "Notify", "susssasa{sv}i", message))
         letter.shown, letter.service, letter.server, letter.error = int(shown), str(name), self._instance(bus), ""
 
@@ -107,14 +109,14 @@ class CheckedNotifier(BaseNotifier):  # type: ignore[misc]
         try:
             (session,) = self._call(bus, new_method_call(message_bus, "GetId"))
             (owner,) = self._call(bus, message_bus.GetNameOwner(_SERVICE.bus_name))
-        except _Refused:
+        except _RefusedError:
             return ""
         return f"{session}{owner}"
 
     def _call(self, bus: DBusConnection, message: Any) -> tuple[Any, ...]:
         reply = bus.send_and_get_reply(message, timeout=max(0.0, self._deadline - time.monotonic()))
         if reply.header.message_type is not MessageType.method_return:
-            raise _Refused(reply.header.fields.get(HeaderFields.error_name, "error"))
+            raise _RefusedError(reply.header.fields.get(HeaderFields.error_name, "error"))
         return tuple(reply.body)
 
 
@@ -133,7 +135,7 @@ def _in_words(error: Exception) -> str:
         return f"the notification service does not answer (waited {TIMEOUT_S:.0f} s)"
     if isinstance(error, AuthenticationError):
         return "the desktop session belongs to another user"
-    if isinstance(error, _Refused):
+    if isinstance(error, _RefusedError):
         if "ServiceUnknown" in str(error) or "NameHasNoOwner" in str(error) or "Spawn" in str(error):
             return "no notification service runs in this desktop session"
         return f"the notification service refused it ({report.clean(str(error))[:80]})"

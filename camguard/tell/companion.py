@@ -1,0 +1,265 @@
+"""What the desktop companion shows, and when: follows guard.db and now.json, remembers what was shown.
+
+In: rows of alerts (seq, dictionary as in contract.md), the age of now.json, a monotonic clock (seconds). Out: letters
+for `desktop.show`. A letter that could not be shown stays pending, in its newest form, until it is: nothing is lost.
+An alert sounds when it is first shown and when it became worse; everything after replaces it in silence.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from camguard import report, store
+from camguard.config import Paths, machine_timezone
+from camguard.errors import StoreError
+from camguard.tell.desktop import Letter
+
+STALE_S = 15.0  # contract.md: the guard is silent
+RESUME_S = 3.0  # awake time that must pass as well: after a suspend the guard needs a moment to write again
+START_GRACE_S = 5.0  # at login the guard may be a moment late
+REOPEN_S = 2.0
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+MISSED_SHOWN = 5  # ended alerts of while nobody was logged in: the newest; the rest in one line
+REMEMBERED = 200  # alerts whose notification is remembered; the oldest are forgotten
+
+_RANK = {"info": 0, "warning": 1, "critical": 2}
+_GUARD, _MISSED = "guard", "missed"  # ids of the companion's own letters; alert ids are hashes
+
+
+@dataclass
+class Memory:
+    """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server.
+
+    `stopped_boot`: the boot in which "the guard has stopped" was said and not yet taken back. `failing`: why nothing
+    can be shown at present.
+    """
+
+    seq: int | None = None
+    shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stopped_boot: str = ""
+    failing: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> "Memory":
+        """The file's content; a new memory where there is none or it is damaged."""
+        try:
+            kept = json.loads(path.read_text())
+            shown = {str(k): {"id": int(v["id"]), "seq": int(v["seq"]), **v} for k, v in kept["shown"].items()}
+            seq = None if kept["seq"] is None else int(kept["seq"])
+            return cls(seq, shown, str(kept["stopped_boot"]), "")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+        new.replace(path)
+
+
+class Companion:
+    """Call `turn` twice a second. `show` raises one letter (False: it was not); `say` is for stderr, once a change."""
+
+    def __init__(
+        self, paths: Paths, memory: Path, show: Callable[[Letter], bool], say: Callable[[str], None], mark: str = ""
+    ) -> None:
+        self._paths, self._memory_path, self._show, self._say, self._mark = paths, memory, show, say, mark
+        self.memory = Memory.read(memory)
+        self.pending: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.shown: list[Letter] = []  # by this process, newest last; for the self-test
+        self._reader = store.Reader(paths.database)
+        self._seq = self.memory.seq
+        self._read_at = self._guard_at = self._retry_at = 0.0
+        self._failures = 0
+        self._seen_looking = False
+        self._quiet_since: float | None = None
+        self._trouble = ""
+        self._catching_up = True
+        if self._seq is None and self._no_store():
+            self._seq = 0  # all that will ever be in it is new
+
+    def turn(self, at: float) -> None:
+        """Read what is new, look whether the guard still looks, show what is pending. `at`: monotonic seconds."""
+        self._read(at)
+        if at >= self._guard_at:
+            self._guard_at = at + 1.0
+            self._watch_guard(at)
+        if self.pending and not self._catching_up and at >= self._retry_at:
+            self._deliver(at)
+
+    # ---- reading -----------------------------------------------------------------------------------------------------
+
+    def _no_store(self) -> bool:
+        try:
+            return not self._paths.database.exists()
+        except OSError:
+            return False  # it may be there: a folder on the way may not be entered
+
+    def _read(self, at: float) -> None:
+        if at < self._read_at:
+            return
+        try:
+            self._begin_or_begin_again()
+            rows = self._reader.alerts_after(self._seq or 0)
+        except StoreError as error:
+            self._read_at = at + REOPEN_S
+            self._trouble_is(str(error))
+            return
+        self._trouble_is("")
+        for seq, alert in rows:
+            self._seq = seq
+            self._take(seq, alert)
+        if self._catching_up and not rows:  # rows come in portions
+            self._catching_up = False
+            self._sum_up_missed()
+            self._remember()
+
+    def _begin_or_begin_again(self) -> None:
+        last = self._reader.last_seq()
+        if self._seq is None:  # the first start of this companion: the past is past, except what is still going on
+            self._seq = last
+            for alert in reversed(self._reader.open_alerts()):
+                self.pending[str(alert["id"])] = (last, alert)
+        elif last < self._seq:  # another store: the old one was removed
+            self._seq = 0
+            self.memory.shown = {key: one for key, one in self.memory.shown.items() if key == _GUARD}
+
+    def _trouble_is(self, sentence: str) -> None:
+        if sentence != self._trouble:
+            self._trouble = sentence
+            self._say(
+                f"{sentence.rstrip('.')}. Trying again until it works." if sentence else "reading the store again."
+            )
+
+    def _take(self, seq: int, alert: dict[str, Any]) -> None:
+        key = str(alert.get("id"))
+        before = self.memory.shown.get(key)
+        if before is not None and before["seq"] >= seq:
+            return
+        self.pending.pop(key, None)  # the newest form, at the end of the queue
+        self.pending[key] = (seq, alert)
+
+    def _sum_up_missed(self) -> None:
+        """Many alerts that came and ended while nobody was logged in are one letter, not a pile."""
+        ended = [k for k, (_, a) in self.pending.items() if a.get("state") == "closed" and k not in self.memory.shown]
+        if len(ended) <= MISSED_SHOWN:
+            return
+        more = ended[:-MISSED_SHOWN]
+        seqs = [self.pending.pop(key)[0] for key in more]
+        letter = {
+            "title": f"While you were away: {len(more)} more alerts",
+            "body": "They came and ended while nobody was logged in here. Look at them with: camguard alerts",
+            "severity": "warning",
+            "state": "open",
+        }
+        self.memory.shown.pop(_MISSED, None)
+        self.pending = {_MISSED: (max(seqs), letter), **self.pending}
+
+    # ---- is the guard looking? ---------------------------------------------------------------------------------------
+
+    def _watch_guard(self, at: float) -> None:
+        now = store.read_now(self._paths.now)
+        age = store.now_age_s(now) if now else math.inf
+        if age < STALE_S - RESUME_S:
+            self._seen_looking, self._quiet_since = True, None
+            self._guard_is_back()
+            return
+        if self._quiet_since is None:
+            self._quiet_since = at
+            if not self._seen_looking:
+                self._say("camguard is not looking on this machine at present. Waiting for it.")
+        if age < math.inf:
+            over = age >= STALE_S and at - self._quiet_since >= RESUME_S
+        else:  # a clean stop removes the figures: as long as a restart may take, or a late start at login
+            over = at - self._quiet_since >= (STALE_S if self._seen_looking else START_GRACE_S)
+        if over and self.memory.stopped_boot != store.boot_id():
+            self._guard_has_stopped(str((now or {}).get("time") or ""))
+
+    def _guard_has_stopped(self, last: str) -> None:
+        self.memory.stopped_boot = store.boot_id()
+        if self._seen_looking:
+            self._say("camguard has stopped looking.")
+        since = f" since {report.clock(time, machine_timezone())}" if (time := store.seconds(last)) else ""
+        self._own_letter(
+            "camguard is not looking at your cameras",
+            f"It has not looked{since}. Until it does again, no alert can come. To see why, run: camguard check",
+            "open",
+        )
+
+    def _guard_is_back(self) -> None:
+        if self.memory.stopped_boot:
+            self.memory.stopped_boot = ""
+            self._say("camguard is looking again.")
+            self._own_letter("camguard is looking again", "It watches your cameras and will tell you here.", "closed")
+
+    def _own_letter(self, title: str, body: str, state: Literal["open", "closed"]) -> None:
+        if state == "open":
+            self.memory.shown.pop(_GUARD, None)  # sounds once each time it happens
+        self.pending.pop(_GUARD, None)
+        self.pending[_GUARD] = (0, {"title": title, "body": body, "severity": "warning", "state": state})
+        self._remember()
+
+    # ---- showing -----------------------------------------------------------------------------------------------------
+
+    def _deliver(self, at: float) -> None:
+        for key, (seq, alert) in list(self.pending.items()):
+            before = self.memory.shown.get(key)
+            if alert.get("severity") == "info" and alert.get("state") == "update":
+                self._done(key, seq, alert, before or {"id": 0, "server": ""})
+                continue
+            letter = self._letter(alert, before)
+            if not self._show(letter):
+                self._failed(at, letter.error)
+                if letter.broken:
+                    return
+                continue
+            self.shown = [*self.shown[-50:], letter]
+            if self._failures:
+                self._say("notifications are shown again.")
+            self._failures, self.memory.failing = 0, ""
+            self._done(key, seq, alert, {"id": letter.shown, "server": letter.server})
+
+    def _letter(self, alert: dict[str, Any], before: dict[str, Any] | None) -> Letter:
+        severity = str(alert.get("severity"))
+        rank = _RANK.get(severity, 1)
+        worse = before is None or rank > _RANK.get(str(before.get("severity")), 1)
+        sounds = rank > 0 and worse
+        return Letter(
+            title=self._mark + str(alert.get("title") or "camguard"),
+            body=str(alert.get("body") or ""),
+            urgency=(0, 1, 2)[rank],
+            sound="dialog-warning" if sounds else None,
+            expire_ms=(-1, 20_000, 0)[rank],
+            replaces=int(before["id"]) if before else 0,
+            server=str(before.get("server", "")) if before else "",
+        )
+
+    def _failed(self, at: float, why: str) -> None:
+        if why != self.memory.failing:
+            self._say(f"cannot show notifications: {why}. Nothing is lost: trying again until it works.")
+        self.memory.failing = why
+        self._retry_at = at + RETRY_S[min(self._failures, len(RETRY_S) - 1)]
+        self._failures += 1
+        self._remember()
+
+    def _done(self, key: str, seq: int, alert: dict[str, Any], shown: dict[str, Any]) -> None:
+        self.pending.pop(key, None)
+        self.memory.shown.pop(key, None)
+        self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown}
+        while len(self.memory.shown) > REMEMBERED:
+            self.memory.shown.pop(next(iter(self.memory.shown)))
+        self._remember()
+
+    def _remember(self) -> None:
+        """What is still pending is read again after a restart; what was shown is known by its own seq."""
+        waiting = [seq for key, (seq, _) in self.pending.items() if key != _GUARD]
+        self.memory.seq = self._seq if not waiting or self._seq is None else min(self._seq, min(waiting) - 1)
+        try:
+            self.memory.write(self._memory_path)
+        except OSError as error:
+            self._trouble_is(f"cannot write {self._memory_path}: {error.strerror}")
