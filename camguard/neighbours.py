@@ -85,7 +85,9 @@ class Neighbours:
         self._devices_by_mac = {device.mac: device.name for device in home.devices if device.mac} | {
             camera.mac: camera.name for camera in home.cameras if camera.mac
         }
-        self._devices_by_ip = {ip: item.name for item in (*home.devices, *home.cameras) if not item.mac for ip in item.ips}
+        self._devices_by_ip = {ip: device.name for device in home.devices if not device.mac for ip in device.ips} | {
+            ip: camera.name for camera in home.cameras if not camera.mac for ip in camera.ips
+        }
 
     # ---- what was heard ----
 

@@ -10,7 +10,7 @@ guard's own clock; guard.py turns them into wall-clock time.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +21,8 @@ from camguard.track import Flow
 SESSIONS_MAX = 2048
 CALLS_MAX = 4096
 MEDIA_PORTS_MAX = 64
+#: What can open a viewing; tests switch one off to see that it is needed.
+DETECTORS = frozenset({"rtsp", "rtp", "shape"})
 PeerOf = Callable[[Flow], Peer]
 
 
@@ -79,13 +81,13 @@ class Streams:
         media_floor_bytes: int = 400,
         clip_bytes: int = 256_000,
         download_bytes: int = 1_000_000,
-        shapes: bool = True,
+        detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self._camera_of, self._peer_of, self._wall = camera_of, peer_of, wall
         self._silent_s, self._still_s = silent_s, still_s
         self._media_floor_bytes = media_floor_bytes
         self._clip_bytes, self._download_bytes = clip_bytes, download_bytes
-        self._shapes = shapes
+        self._detectors = detectors
         self._talks: dict[str, _Talk] = {}
         self._by_flow: dict[bytes, _Talk] = {}
         self._calls: dict[bytes, _Call] = {}
@@ -97,9 +99,11 @@ class Streams:
 
     # ---- what was read ----
 
-    def rtsp(self, flow: Flow, detail: dict[str, object], now: float) -> list[Session]:
-        """An RTSP request or answer (protocols/rtsp.py)."""
+    def rtsp(self, flow: Flow, detail: Mapping[str, object], camera_serves: bool, now: float) -> list[Session]:
+        """An RTSP request or answer (protocols/rtsp.py); `camera_serves`: the camera is the RTSP server."""
         flow.protocol = "rtsp"
+        if "rtsp" not in self._detectors:
+            return []
         call = self._call(flow)
         method, status = detail.get("method"), detail.get("status")
         if method == "SETUP" and status == 200:
@@ -108,7 +112,6 @@ class Streams:
             call.range = True
         if method == "TEARDOWN":
             return self._close_call(call, now)
-        camera_serves = flow.opened_by_camera is not True
         if status == 200 and ((method == "PLAY" and camera_serves) or (method == "RECORD" and not camera_serves)):
             return self._open_call(call, str(method), now)
         return []
@@ -116,7 +119,7 @@ class Streams:
     def rtp(self, flow: Flow, now: float) -> None:
         """RTP was read in packets from the camera; it opens a viewing when it goes on (`counted`)."""
         flow.protocol = flow.protocol or "rtp"
-        if len(self._rtp) < SESSIONS_MAX:
+        if "rtp" in self._detectors and len(self._rtp) < SESSIONS_MAX:
             self._rtp.setdefault(flow.key, now)
 
     # ---- what was counted ----
@@ -174,7 +177,7 @@ class Streams:
             call = self._calls[flow.key] = _Call(flow)
         return call
 
-    def _learn_media(self, call: _Call, detail: dict[str, object]) -> None:
+    def _learn_media(self, call: _Call, detail: Mapping[str, object]) -> None:
         flow = call.flow
         for side, ports in (("peer", detail.get("client_ports")), ("camera", detail.get("server_ports"))):
             for port in ports if isinstance(ports, tuple) else ():
@@ -235,7 +238,7 @@ class Streams:
         if flow.key in self._rtp and flow.packets_up >= 10 and flow.history[-1].up >= self._media_floor_bytes:
             started_at = min(self._rtp[flow.key], flow.history[0].at)
             return self._begin(flow, talk, now, started_at, "certain", "rtp", "RTP was read in it")
-        if not self._shapes:
+        if "shape" not in self._detectors:
             return []
         look = live_media(flow.history, now=now, proto=flow.proto)
         if look is None:

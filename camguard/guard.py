@@ -1,0 +1,300 @@
+"""THE PIPELINE: capture -> decode -> track + read -> detect -> judge. In: Frames and FlowCounts; out: events. Pure.
+
+    Frame      decode -> who on the link said it -> listen (readers) -> detect.stream  \\
+                                                                                        > judge -> events
+    FlowCount  track -> detect.stream (shapes), judge.sight                            /
+
+`feed` and `tick` are all that the rim calls, live and in replay alike. Inside, times are seconds on the guard's own clock;
+events leave with wall-clock times (`offset_s`).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from camguard.decode import Hosts, decode
+from camguard.detect.stream import DETECTORS, Streams
+from camguard.errors import Malformed
+from camguard.events import (
+    Alert,
+    Event,
+    Fact,
+    FlowCount,
+    Frame,
+    Home,
+    Own,
+    Packet,
+    Peer,
+    SeenDevice,
+    Session,
+    Sight,
+    hosts_of,
+)
+from camguard.judge.quiet import Matters
+from camguard.judge.rules import Rules, Verdict
+from camguard.judge.sight import Sights
+from camguard.listen import Heard, Listener
+from camguard.neighbours import Neighbours, ip_text
+from camguard.places import Places
+from camguard.protocols import dns
+from camguard.track import Flow, Flows
+
+FACTS_MAX = 65_536
+RATE_S = 5
+
+
+class Guard:
+    """The whole core. `resume`: alerts that were open when the guard stopped; `detectors`: what may open a viewing."""
+
+    def __init__(
+        self,
+        home: Home,
+        places: Places | None = None,
+        *,
+        offset_s: float = 0.0,
+        own: Own = Own(),
+        resume: Sequence[Alert] = (),
+        detectors: frozenset[str] = DETECTORS,
+    ) -> None:
+        self.offset_s = offset_s
+        self._places, self._own = places, own
+        self._flows = Flows()
+        self._listener = Listener(self._flows)
+        self._neighbours = Neighbours(home, places, own)
+        self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
+        self._sights, self._matters = Sights(), Matters()
+        self._verdicts: dict[str, Verdict] = {}
+        self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
+        self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
+        self._now: float | None = None
+        self.reload(home)
+        for alert in resume:
+            local = _shifted(alert, -offset_s)
+            (self._sights if alert.type == "guard-blind" else self._matters).resume(local)
+
+    def reload(self, home: Home, own: Own | None = None) -> None:
+        """A changed configuration; cameras that stay keep their sessions as long as they keep their place in the file."""
+        self._own = own or self._own
+        hosts = hosts_of(home)
+        self._names = {host.number: host.name for host in hosts}
+        self._macs = {host.number: host.mac for host in hosts}
+        self._hosts = Hosts(hosts)
+        self._rules = Rules(home)
+        self._neighbours.reload(home, self._own)
+        if self._now is not None:
+            self._sights.watch(tuple(self._names.values()), self._now)
+
+    # ---- the two ways in, and the clock ----
+
+    def feed(self, item: Frame | FlowCount) -> list[Event]:
+        """One handed-up frame, or what one connection did in the last second."""
+        if isinstance(item, FlowCount):
+            return self._counted(item)
+        try:
+            packet = decode(item)
+        except Malformed as error:
+            self._listener.count_odd(str(error))
+            return []
+        self._begin(packet.at)
+        self._on_link(packet)
+        out: list[Event] = []
+        for host, up in self._hosts.find(packet):
+            if up and (packet.src_mac or packet.src):
+                self._neighbours.heard(packet.src_mac, packet.at, ip_text(packet.src) if packet.src else None)
+            for heard in self._listener.camera(host, up, packet):
+                out += self._heard(heard, packet.at)
+        return out
+
+    def tick(self, now: float) -> list[Event]:
+        """Once a second, after the counts: what fell silent, what is told again, what is judged anew."""
+        self._begin(now)
+        self._now = now
+        out: list[Event] = []
+        for heard in self._listener.late():
+            out += self._heard(heard, now)
+        out += self._judge_all(self._streams.tick(now), now)
+        current = {session.id: session for session in self._streams.open_sessions(now)}
+        for session in current.values():
+            if self._rules.judge(session, now + self.offset_s) != self._verdicts.get(session.id):
+                out += self._judge(session, now)
+        alerts = [*self._matters.tick(now, current), *self._sights.tick(now)]
+        out += [_shifted(alert, self.offset_s) for alert in alerts]
+        self._flows.kept = self._streams.keys()
+        self._bytes.append({})
+        return out
+
+    def finish(self, now: float) -> list[Event]:
+        """The end of a replay: what ended is closed, what goes on stays open."""
+        return self.tick(now)
+
+    # ---- what the rim shows ----
+
+    def open_sessions(self) -> list[Session]:
+        """What is going on, with its verdict."""
+        now = self._now or 0.0
+        return [self._told(session) for session in self._streams.open_sessions(now)]
+
+    def open_alerts(self) -> list[Alert]:
+        """What the owner should know of now."""
+        return [_shifted(alert, self.offset_s) for alert in (*self._matters.open_alerts(), *self._sights.open_alerts())]
+
+    def sights(self) -> list[Sight]:
+        """How well each camera is seen."""
+        return self._sights.sights(self._now or 0.0, self.offset_s)
+
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """Each camera's latest addresses, as learned."""
+        return {self._names[number]: self._neighbours.ips_of(mac) for number, mac in self._macs.items() if mac}
+
+    def seen_devices(self) -> list[SeenDevice]:
+        """Devices on the link with something new since the last call."""
+        return self._neighbours.changed_devices(self._now or 0.0, self.offset_s)
+
+    def rates(self) -> dict[str, tuple[int, int]]:
+        """kbit/s up and down of each camera over the last seconds."""
+        seconds = list(self._bytes)[:-1] or [{}]
+        sums = {
+            number: [sum(second.get(number, (0, 0))[way] for second in seconds) * 8 // 1000 // len(seconds) for way in (0, 1)]
+            for number in self._names
+        }
+        return {self._names[number]: (up, down) for number, (up, down) in sums.items()}
+
+    def counters(self) -> dict[str, int]:
+        """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
+        out = {f"odd-{name}": number for name, number in self._listener.odd.items()}
+        for part in (self._flows, self._neighbours, self._streams, self._matters):
+            out |= part.counters
+        return out
+
+    def take_facts(self) -> list[Fact]:
+        """What was read since the last call (the latest FACTS_MAX)."""
+        facts = list(self._facts)
+        self._facts.clear()
+        return facts
+
+    # ---- frames ----
+
+    def _begin(self, now: float) -> None:
+        if self._now is None:
+            self._now = now
+            self._sights.watch(tuple(self._names.values()), now)
+
+    def _on_link(self, packet: Packet) -> None:
+        reading = self._listener.link(packet)
+        if reading is None:
+            return
+        at, said, neighbours = packet.at, reading.detail, self._neighbours
+        mac = bytes.fromhex(str(said["mac"]).replace(":", "")) if said.get("mac") else packet.src_mac
+        ip = str(said["ip"]) if said.get("ip") else None
+        if reading.what == "ws-discovery":
+            neighbours.speaks_camera(packet.src_mac, at)
+        elif reading.what == "dhcp":
+            neighbours.heard(mac, at, ip if said["message"] == "ack" else None, _text(said.get("name")))
+            if said.get("router") and reading.from_server:
+                neighbours.router(at, ip=str(said["router"]))
+        elif ip:
+            neighbours.binds(mac, ip, at)
+        if reading.what == "ndp" and said["kind"] == "ra" and said["router"]:
+            neighbours.router(at, ip=ip, mac=packet.src_mac)
+
+    def _heard(self, heard: Heard, now: float) -> list[Event]:
+        flow, up, reading = heard
+        camera_serves = reading.from_server == up
+        self._facts.append(_fact(heard, self._host_ip(flow), now + self.offset_s))
+        if reading.what == "dns" and not up:
+            for name, ip in dns.addresses(reading):
+                self._neighbours.named(flow.host, ip, name)
+        elif reading.what == "tls-hello":
+            flow.protocol = flow.protocol or "tls"
+            if not camera_serves and reading.detail.get("sni"):
+                self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]))
+        elif reading.what == "rtsp":
+            if camera_serves and up and (mac := self._macs.get(flow.host)):
+                self._neighbours.speaks_camera(mac, now)
+            return self._judge_all(self._streams.rtsp(flow, reading.detail, camera_serves, now), now)
+        elif reading.what == "rtsp-interleaved" and up:
+            flow.protocol = "rtsp"
+        elif reading.what == "rtp" and up:
+            self._streams.rtp(flow, now)
+        return []
+
+    # ---- counts ----
+
+    def _counted(self, count: FlowCount) -> list[Event]:
+        self._begin(count.at)
+        flow = self._flows.count(count)
+        camera = self._names.get(flow.host)
+        if camera is None:
+            return []
+        second = self._bytes[-1]
+        up, down = second.get(flow.host, (0, 0))
+        second[flow.host] = (up + count.wire_up, down + count.wire_down)
+        self._sights.counted(camera, count, self._neighbours.is_own(flow.peer))
+        if not flow.proto:
+            return []
+        self._neighbours.carries(count.peer_mac, flow.peer)
+        return self._judge_all(self._streams.counted(flow, count.at), count.at)
+
+    # ---- judging ----
+
+    def _judge_all(self, sessions: Iterable[Session], now: float) -> list[Event]:
+        return [event for session in sessions for event in self._judge(session, now)]
+
+    def _judge(self, session: Session, now: float) -> list[Event]:
+        verdict = self._rules.judge(session, now + self.offset_s)
+        self._verdicts[session.id] = verdict
+        alerts = self._matters.judged(session, verdict, self._cloud(session), now)
+        told = self._told(session)
+        if session.state == "closed":
+            del self._verdicts[session.id]
+        return [told, *(_shifted(alert, self.offset_s) for alert in alerts)]
+
+    def _told(self, session: Session) -> Session:
+        verdict = self._verdicts.get(session.id, Verdict(None, None))
+        return replace(
+            session,
+            verdict=verdict.word,
+            reason=verdict.reason,
+            time=session.time + self.offset_s,
+            started=session.started + self.offset_s,
+            ended=None if session.ended is None else session.ended + self.offset_s,
+        )
+
+    def _cloud(self, session: Session) -> str | None:
+        """The maker whose server the camera dialled, where it was the camera that dialled."""
+        if not self._places or not session.peer.name or session.initiator != "camera":
+            return None
+        return self._places.cloud(session.peer.name)
+
+    def _camera_name(self, number: int) -> str:
+        return self._names.get(number, f"camera {number}")
+
+    def _peer(self, flow: Flow) -> Peer:
+        return self._neighbours.peer(flow.host, flow.peer, flow.peer_port, flow.peer_mac)
+
+    def _host_ip(self, flow: Flow) -> str:
+        ips = self._neighbours.ips_of(self._macs.get(flow.host) or b"")
+        same = [ip for ip in ips if (":" in ip) == (len(flow.peer) == 16)]
+        return same[-1] if same else ""
+
+
+def _shifted(alert: Alert, offset_s: float) -> Alert:
+    return replace(
+        alert,
+        time=alert.time + offset_s,
+        raised=alert.raised + offset_s,
+        started=alert.started + offset_s,
+        ended=None if alert.ended is None else alert.ended + offset_s,
+    )
+
+
+def _fact(heard: Heard, host_ip: str, time: float) -> Fact:
+    flow, up, reading = heard
+    host, peer = (host_ip, flow.host_port), (ip_text(flow.peer), flow.peer_port)
+    camera_serves = (reading.from_server is not False) == up
+    client, server = (peer, host) if camera_serves else (host, peer)
+    return Fact(reading.what, time, client, server, dict(reading.detail))
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value else None

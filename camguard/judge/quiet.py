@@ -1,0 +1,171 @@
+"""One alert a matter. In: judged Sessions; out: Alerts that open, are updated on a growing scale, close. Pure.
+
+A matter is one camera, one type and one viewer. A viewer who comes back within `again_s` is the same matter: the alert is
+taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. Times are on the guard's clock.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from camguard.events import Alert, Session
+from camguard.judge.rules import VIEWING, Verdict
+
+MATTERS_MAX = 4096
+#: Minutes after which an open matter is told again, silently: "Still watching Nursery: 12 minutes".
+UPDATES_MIN = (5, 15, 30, 60, 120, 240, 480, 960, 1440)
+
+
+@dataclass(slots=True)
+class _Matter:
+    alert: Alert
+    open: dict[str, Session] = field(default_factory=dict)
+    done_bytes: int = 0
+    told: int = 0
+
+
+class Matters:
+    """The open and lately closed matters."""
+
+    def __init__(self, *, again_s: float = 600.0) -> None:
+        self._again_s = again_s
+        self._matters: dict[tuple[str, str, str], _Matter] = {}
+        self.counters = {"matters-evicted": 0}
+
+    def resume(self, alert: Alert) -> None:
+        """Goes on with an alert that was open, or lately closed, when the guard stopped."""
+        if alert.peer:
+            self._matters[(alert.camera, alert.type, alert.peer.device or alert.peer.ip)] = _Matter(alert)
+
+    def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:
+        """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is."""
+        key = self._key(session, verdict)
+        known = next((m for m in self._matters.values() if session.id in m.open), None)
+        matter = known or self._matters.get(key)
+        minded = verdict.word == "unexpected" and session.cls in VIEWING and session.confidence != "unsure"
+        if session.state == "closed":
+            return self._leaves(matter, session, now) if known and matter else []
+        if not minded:
+            return []
+        if matter is None or (not matter.open and now - (matter.alert.ended or matter.alert.time) > self._again_s):
+            return [self._opens(key, session, verdict, cloud, now)]
+        return self._goes_on(matter, session, verdict, cloud, now)
+
+    def tick(self, now: float, sessions: dict[str, Session]) -> list[Alert]:
+        """Open matters that are told again, and closed ones that are forgotten; `sessions`: as they are now, by id."""
+        out: list[Alert] = []
+        for key, matter in list(self._matters.items()):
+            matter.open = {known: sessions.get(known, session) for known, session in matter.open.items()}
+            alert = matter.alert
+            if not matter.open:
+                if alert.state != "closed" and now - alert.time > self._again_s:
+                    matter.alert = replace(alert, state="closed", time=now, ended=alert.time)
+                    out.append(matter.alert)
+                    del self._matters[key]
+                elif alert.state == "closed" and now - (alert.ended or alert.time) > self._again_s:
+                    del self._matters[key]
+                continue
+            due = matter.told < len(UPDATES_MIN) and now - alert.started >= 60 * UPDATES_MIN[matter.told]
+            if due:
+                while matter.told < len(UPDATES_MIN) and now - alert.started >= 60 * UPDATES_MIN[matter.told]:
+                    matter.told += 1
+                matter.alert = replace(alert, time=now, state="update", bytes_up=self._bytes(matter))
+                out.append(matter.alert)
+        return out
+
+    def open_alerts(self) -> list[Alert]:
+        """What the owner should know of now."""
+        return [matter.alert for matter in self._matters.values() if matter.open]
+
+    def _key(self, session: Session, verdict: Verdict) -> tuple[str, str, str]:
+        return session.camera, _type(session, verdict), session.peer.device or session.peer.ip
+
+    def _opens(
+        self, key: tuple[str, str, str], session: Session, verdict: Verdict, cloud: str | None, now: float
+    ) -> Alert:
+        if len(self._matters) >= MATTERS_MAX:
+            closed = next((known for known, matter in self._matters.items() if not matter.open), None)
+            del self._matters[closed or next(iter(self._matters))]
+            self.counters["matters-evicted"] += 1
+        name = "|".join((*key, session.id))
+        alert = Alert(
+            id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
+            time=now,
+            camera=session.camera,
+            type=key[1],
+            severity=_severity(session, key[1], cloud),
+            confidence=session.confidence,
+            reason=verdict.reason or "",
+            evidence=session.evidence,
+            peer=session.peer,
+            session=session.id,
+            raised=now,
+            started=session.started,
+            count=1,
+            state="open",
+            bytes_up=session.bytes_up,
+            detail={"class": session.cls, "through_cloud": cloud},
+        )
+        self._matters[key] = _Matter(alert, {session.id: session})
+        return alert
+
+    def _goes_on(
+        self, matter: _Matter, session: Session, verdict: Verdict, cloud: str | None, now: float
+    ) -> list[Alert]:
+        alert, again = matter.alert, session.id not in matter.open
+        severity = _severity(session, alert.type, cloud)
+        worse = (severity, session.confidence) in (("critical", "certain"), ("critical", "likely")) and (
+            alert.severity != "critical"
+        )
+        surer = session.confidence == "certain" and alert.confidence != "certain"
+        count = alert.count + again
+        sounds = worse or (again and count & (count - 1) == 0)
+        was_closed = not matter.open
+        matter.open[session.id] = session
+        state: Literal["open", "update"] = "open" if sounds else "update"
+        matter.alert = replace(
+            alert,
+            time=now,
+            state=state,
+            severity=severity if worse else alert.severity,
+            confidence="certain" if surer else alert.confidence,
+            evidence=session.evidence,
+            peer=session.peer,
+            session=session.id,
+            count=count,
+            ended=None,
+            bytes_up=self._bytes(matter),
+        )
+        return [matter.alert] if (again or worse or surer or was_closed) else []
+
+    def _leaves(self, matter: _Matter, session: Session, now: float) -> list[Alert]:
+        matter.open.pop(session.id, None)
+        matter.done_bytes += session.bytes_up
+        if matter.open:
+            return []
+        matter.alert = replace(
+            matter.alert,
+            time=now,
+            state="closed",
+            ended=session.ended or now,
+            bytes_up=matter.done_bytes,
+            evidence=session.evidence,
+        )
+        return [matter.alert]
+
+    def _bytes(self, matter: _Matter) -> int:
+        return matter.done_bytes + sum(session.bytes_up for session in matter.open.values())
+
+
+def _type(session: Session, verdict: Verdict) -> str:
+    if verdict.private:
+        return "privacy"
+    return "lan-stream" if session.peer.scope in ("lan", "multicast") else "remote-stream"
+
+
+def _severity(session: Session, alert_type: str, cloud: str | None) -> Literal["info", "warning", "critical"]:
+    """contract.md: a stream that is only likely and goes through the maker's cloud is a warning."""
+    if alert_type == "lan-stream":
+        return "warning"
+    return "warning" if session.confidence != "certain" and cloud and alert_type == "remote-stream" else "critical"

@@ -1,0 +1,103 @@
+"""Does the owner mind? In: a Session and the home as configured; out: its verdict with the reason in words. Pure."""
+
+import fnmatch
+import ipaddress
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from camguard.events import Camera, Expect, Home, Peer, Session, VerdictWord
+from camguard.judge import schedule
+from camguard.neighbours import is_private
+
+VIEWING = ("stream", "playback", "talk")
+
+
+class Verdict(NamedTuple):
+    """`private`: the camera is in its privacy hours or may never be watched, so even usual viewing is told."""
+
+    word: VerdictWord | None
+    reason: str | None
+    private: bool = False
+
+
+class _Rule(NamedTuple):
+    expect: Expect
+    windows: tuple[schedule.Window, ...]
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
+
+
+class Rules:
+    """The owner's wishes, read once. Times given are wall-clock seconds."""
+
+    def __init__(self, home: Home) -> None:
+        self._zone = ZoneInfo(home.timezone)
+        self._cameras = {camera.name: camera for camera in home.cameras}
+        self._private = {
+            camera.name: schedule.parse(camera.private) for camera in home.cameras if camera.private is not None
+        }
+        self._recorders = {camera.name for camera in home.cameras if camera.kind == "recorder"}
+        self._owners = {device.name for device in home.devices if device.owner}
+        self._named = {device.name for device in home.devices} | set(self._cameras)
+        self._local = tuple(ipaddress.ip_network(text, strict=False) for text in home.local)
+        self._rules = tuple(
+            _Rule(expect, schedule.parse(expect.when) if expect.when else (), _network(expect.peer))
+            for expect in home.expects
+        )
+
+    def judge(self, session: Session, time: float) -> Verdict:
+        """Whether this talk is fine at wall-clock `time`, and why; no word for what is neither viewing nor clip."""
+        camera = self._cameras.get(session.camera)
+        viewing = session.cls in VIEWING
+        if viewing and camera and camera.never:
+            return Verdict("unexpected", "nobody may watch this camera, ever: you set never = true", True)
+        if viewing and session.camera in self._private and schedule.inside(self._private[session.camera], time, self._zone):
+            return Verdict("unexpected", f"it is in its privacy hours ({self._cameras[session.camera].private})", True)
+        if session.cls in ("unknown", "heartbeat", "download", "control"):
+            return Verdict(None, None)
+        peer = session.peer
+        if viewing and peer.device in self._owners:
+            return Verdict("expected", f"{peer.device} is your own device")
+        late: str | None = None
+        for rule in self._rules:
+            if not self._fits(rule, session):
+                continue
+            if not rule.windows or schedule.inside(rule.windows, time, self._zone):
+                hours = f" {rule.expect.when}" if rule.expect.when else ""
+                return Verdict("expected", f"you expect {rule.expect.peer}{hours}")
+            late = f"you expect {rule.expect.peer} only {rule.expect.when}"
+        if viewing and peer.device in self._recorders and peer.scope == "lan":
+            return Verdict("expected", f"{peer.device} is your recorder")
+        if not viewing:
+            return Verdict(None, None)
+        return Verdict("unexpected", late or "it is none of your devices and nothing you expect")
+
+    def camera(self, name: str) -> Camera | None:
+        """The camera of that name."""
+        return self._cameras.get(name)
+
+    def _fits(self, rule: _Rule, session: Session) -> bool:
+        expect, peer = rule.expect, session.peer
+        kind = "stream" if session.cls in VIEWING else session.cls
+        if expect.camera not in ("*", session.camera) or (expect.kinds and kind not in expect.kinds):
+            return False
+        if expect.peer == "lan":
+            return peer.scope == "lan"
+        if expect.peer in self._named:
+            return peer.device == expect.peer
+        if rule.network is not None:
+            return self._in_network(rule.network, peer)
+        return peer.name is not None and fnmatch.fnmatchcase(peer.name.lower(), expect.peer.lower())
+
+    def _in_network(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network, peer: Peer) -> bool:
+        """An address at home is meant where it is written as one: from behind the gateway it is somebody else's."""
+        address = ipaddress.ip_address(peer.ip)
+        if address.version != network.version or address not in network:
+            return False
+        return peer.scope != "wan" or not is_private(peer.ip)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None

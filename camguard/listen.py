@@ -1,0 +1,115 @@
+"""Which reader hears what. In: decoded packets that were handed up; out: what was read in them, with connection and side.
+
+Malformed is caught here and nowhere else: it becomes a counted oddity, and a connection that breaks its format again and
+again is read no more (its numbers still count).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from camguard.decode import flow_key
+from camguard.errors import Malformed
+from camguard.events import ICMPV6, TCP, UDP, Chunk, Packet
+from camguard.protocols import NOT_MINE, STREAM_READERS, Reading, dhcp, dns, link, rtp
+from camguard.track import Flow, Flows, Talk
+
+FAULTS_MAX = 20
+ODD_NAMES_MAX = 256
+ARP = 0x0806
+DNS_PORT, WS_DISCOVERY_PORT = 53, 3702
+DHCP_PORTS = frozenset({67, 68})
+DHCPV6_PORTS = frozenset({546, 547})
+
+
+class Heard(NamedTuple):
+    """`up`: the camera said it."""
+
+    flow: Flow
+    up: bool
+    reading: Reading
+
+
+class Listener:
+    """Runs the readers over the connections in `flows`."""
+
+    def __init__(self, flows: Flows) -> None:
+        self._flows = flows
+        self.odd: Counter[str] = Counter()
+
+    def link(self, packet: Packet) -> Reading | None:
+        """What a device said to its neighbours: ARP, NDP, DHCP, "I am a camera" by WS-Discovery."""
+        try:
+            if packet.ethertype == ARP:
+                return link.arp(packet.payload)
+            if packet.proto == ICMPV6 and packet.payload[:1] in (b"\x85", b"\x86", b"\x87", b"\x88"):
+                return link.ndp(packet.payload, packet.src)
+            if packet.proto != UDP:
+                return None
+            ports = {packet.sport, packet.dport}
+            if ports <= DHCP_PORTS:
+                return dhcp.read(packet.payload)
+            if ports <= DHCPV6_PORTS:
+                return dhcp.read6(packet.payload)
+            if packet.sport == WS_DISCOVERY_PORT and b"NetworkVideoTransmitter" in packet.payload:
+                return Reading("ws-discovery", {"type": "NetworkVideoTransmitter"})
+        except Malformed as error:
+            self.count_odd(str(error))
+        return None
+
+    def camera(self, host: int, up: bool, packet: Packet) -> Iterator[Heard]:
+        """What was said between camera `host` and a peer."""
+        key = flow_key(host, up, packet)
+        if packet.proto == TCP:
+            flow, pieces = self._flows.content(key, up, packet.seq, packet.tcp_flags, packet.payload, packet.at)
+            flow.peer_mac = flow.peer_mac or (packet.dst_mac if up else packet.src_mac)
+            for data, gap in pieces:
+                yield from self._read(flow, up, data, gap)
+        elif packet.proto == UDP and packet.payload:
+            flow = self._flows.opened(key, packet.at)
+            flow.peer_mac = flow.peer_mac or (packet.dst_mac if up else packet.src_mac)
+            yield from self._datagram(flow, up, packet)
+
+    def late(self) -> Iterator[Heard]:
+        """Once a second: bytes whose predecessors never came."""
+        for flow, up, data, gap in self._flows.late():
+            yield from self._read(flow, up, data, gap)
+
+    def count_odd(self, name: str) -> None:
+        """Counts an oddity under its name; names are ours, the cap is a belt to the braces."""
+        self.odd[name if name in self.odd or len(self.odd) < ODD_NAMES_MAX else "other"] += 1
+
+    def _read(self, flow: Flow, up: bool, data: bytes, gap: bool) -> Iterator[Heard]:
+        talk = flow.talk
+        if talk is None or talk.faults >= FAULTS_MAX:
+            return
+        chunk = Chunk(up, data, gap)
+        for name, read in STREAM_READERS.items():
+            state = talk.states.get(name)
+            if state is NOT_MINE:
+                continue
+            try:
+                talk.states[name], readings = read(state, chunk)
+            except Malformed as error:
+                readings = (Reading("odd", {"name": str(error)}),)
+            for reading in readings:
+                if reading.what == "odd":
+                    talk.faults += 1
+                    self.count_odd(str(reading.detail["name"]))
+                else:
+                    yield Heard(flow, up, reading)
+
+    def _datagram(self, flow: Flow, up: bool, packet: Packet) -> Iterator[Heard]:
+        if DNS_PORT in (packet.sport, packet.dport):
+            try:
+                yield Heard(flow, up, dns.read(packet.payload))
+            except Malformed as error:
+                self.count_odd(str(error))
+            return
+        if flow.talk is None:
+            flow.talk = Talk()
+        name = "rtp-up" if up else "rtp-down"
+        state, readings = rtp.read(flow.talk.states.get(name), packet.payload, not packet.truncated)  # type: ignore[arg-type]
+        flow.talk.states[name] = state
+        for reading in readings:
+            yield Heard(flow, up, reading)
