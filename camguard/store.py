@@ -85,6 +85,10 @@ class Run(NamedTuple):
     ended: float | None
 
 
+class StoreTakenError(StoreError):
+    """Another guard writes this store: one of the two must end."""
+
+
 class Store:
     """The guard's only writer. Made by `Store.open`; one thread at a time; every method may raise StoreError."""
 
@@ -111,7 +115,7 @@ class Store:
             return cls(path, max_mb, lock)
         except BlockingIOError:
             os.close(lock)
-            raise StoreError(f"another camguard writes in {path.parent} already. Look with: camguard status") from None
+            raise StoreTakenError(f"another camguard writes in {path.parent} already. Look with: camguard status") from None
         except BaseException:
             os.close(lock)
             raise
@@ -176,27 +180,6 @@ class Store:
 
         self._retried(beat)
 
-    def close_left_open(self, ended: float, keep_alerts_since: float) -> int:
-        """Close what a guard that died left open: sessions, and alerts older than `keep_alerts_since`; how many."""
-
-        def close() -> int:
-            rows = []
-            for kind, table, more in (
-                ("session", "sessions", ""),
-                ("alert", "alerts", f" AND time < {keep_alerts_since:f}"),
-            ):
-                found = self._db.execute(f"SELECT body FROM {table} WHERE state <> 'closed'{more}")  # noqa: S608
-                for body in _bodies(found.fetchall()):
-                    body |= {"state": "closed", "time": rfc3339(ended)}
-                    if kind == "session":
-                        body["ended"] = rfc3339(ended)
-                    rows.append(Row(kind, ended, body.get("camera"), body.get("id"), "closed", body))
-            if rows:
-                self._write(rows, durable=True)
-            return len(rows)
-
-        return self._retried(close)
-
     # ---- keeping it small and whole ----------------------------------------------------------------------------------
 
     def retain(self, keep_days: int, max_mb: int, now: float) -> int:
@@ -205,9 +188,17 @@ class Store:
         self._max_bytes = max_mb << 20
         return self._retried(lambda: self._retain(now - keep_days * 86400.0))
 
-    def quick_check(self, limit_s: float = 60.0) -> str | None:
-        """None when the file is whole (or `limit_s` was not enough to say), else SQLite's first complaint."""
-        return _quick_check(self._db, limit_s)
+    def quick_check(self, limit_s: float = 60.0, give_way: Callable[[], bool] = bool) -> bool:
+        """Whether the check was done; not, when `limit_s` was too short or `give_way` said so. A damaged file is put
+        aside, as at the start, and said in `told`."""
+
+        def check() -> bool:
+            complaint = _quick_check(self._db, limit_s, give_way)
+            if complaint:
+                raise _Damaged(complaint)
+            return complaint is not None
+
+        return self._retried(check)
 
     def size_mb(self) -> float:
         """What the file and its log take on the disk."""
@@ -316,6 +307,7 @@ class Store:
         with self._commit(durable=durable):
             for row in rows:
                 text = json.dumps(row.body, ensure_ascii=False, separators=(",", ":"))
+                text = text.encode("utf-8", "replace").decode()  # a lone surrogate would stop the whole batch
                 cursor = self._db.execute(
                     "INSERT INTO log (time, kind, camera, id, state, body) VALUES (?,?,?,?,?,?)",
                     (row.time, row.kind, row.camera, row.id, row.state, text),
@@ -448,6 +440,10 @@ class Reader:
     def open_alerts(self) -> list[dict[str, Any]]:
         """Alerts not closed, newest first."""
         return _bodies(self._ask("SELECT body FROM alerts WHERE state <> 'closed' ORDER BY raised DESC, id"))
+
+    def open_sessions(self) -> list[dict[str, Any]]:
+        """Sessions not closed, newest first."""
+        return _bodies(self._ask("SELECT body FROM sessions WHERE state <> 'closed' ORDER BY started DESC, id"))
 
     def alerts_after(self, seq: int, limit: int = 500) -> list[tuple[int, dict[str, Any]]]:
         """Every change of an alert written after `seq`, oldest first, with its own seq: for those who follow."""
@@ -647,10 +643,10 @@ def _bodies(rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _quick_check(db: sqlite3.Connection, limit_s: float) -> str | None:
-    """None: whole, or not done after `limit_s`. SQLite answers in a row; only the worst damage raises."""
+def _quick_check(db: sqlite3.Connection, limit_s: float, give_way: Callable[[], bool] = bool) -> str | None:
+    """Empty: whole; None: stopped before it was done; else the first complaint, which SQLite answers in a row."""
     deadline = time.monotonic() + limit_s
-    db.set_progress_handler(lambda: time.monotonic() > deadline, 20_000)
+    db.set_progress_handler(lambda: time.monotonic() > deadline or give_way(), 20_000)
     try:
         answer = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
@@ -659,7 +655,7 @@ def _quick_check(db: sqlite3.Connection, limit_s: float) -> str | None:
         raise
     finally:
         db.set_progress_handler(None, 0)
-    return None if answer and answer[0] == "ok" else str(answer and answer[0])
+    return "" if answer and answer[0] == "ok" else str(answer and answer[0])
 
 
 def _migrate(db: sqlite3.Connection, path: Path, *, replaced: bool) -> None:
