@@ -1,0 +1,138 @@
+"""From a seed to the scenarios of one run: rates, picture rates, packet sizes, uplinks and start times are drawn."""
+
+import random
+from dataclasses import dataclass, field
+
+from tests.lab.media import Film
+
+READABLE_S, OPAQUE_S = 3.0, 10.0
+CLIP_BYTES = {"2mb": 2_000_000, "8mb": 8_000_000}
+UPLINKS = {"fast": None, "1mbit": 1000, "2mbit": 2000, "5mbit": 5000}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One thing that happens to one camera (which carries the scenario's name).
+
+    `act` names a function of play.py. `must`: the alert that has to come, `within_s` after the first media packet (None:
+    nothing may come). `required` False: printed, not judged. `start_s` counts from the moment the guard looks.
+    """
+
+    name: str
+    act: str
+    start_s: float
+    seconds: float
+    must: str | None = None
+    within_s: float | None = None
+    required: bool = True
+    film: str | None = None
+    uplink_kbit: int | None = None
+    viewers: int = 1
+    detail: dict[str, str | int | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one seed decides."""
+
+    seed: int
+    films: tuple[Film, ...]
+    sound_samples: int
+    scenarios: tuple[Scenario, ...]
+    macs: dict[str, str]
+    router_mac: str
+    camera_settings: dict[str, dict[str, str | int | bool]]
+    length_s: float
+
+
+def draw(seed: int) -> Plan:
+    """The plan of `seed`; the same seed gives the same plan."""
+    dice = random.Random(seed)
+    films = (
+        Film("high", dice.randrange(1400, 2600, 50), dice.choice((10, 12, 15, 20, 25)), dice.choice((1, 2, 4))),
+        Film("middle", dice.randrange(450, 1100, 50), dice.choice((8, 10, 12, 15, 20)), dice.choice((1, 2, 4))),
+        Film("low", 150, dice.choice((6, 8, 10, 12, 15)), dice.choice((2, 4, 8))),
+    )
+    rate = {film.name: film.kbps for film in films}
+
+    def view(name: str, act: str, *, film: str | None = "any", shaped: bool = False, **more: object) -> Scenario:
+        if film == "any":
+            film = dice.choice(("high", "middle", "middle"))
+        fits = [kbit for kbit in (None, 5000, 2000, 1000) if kbit is None or rate.get(film or "", 80) * 1.4 < kbit]
+        detail: dict[str, str | int | bool] = more.pop("detail", {})  # type: ignore[assignment]
+        within = OPAQUE_S if act.startswith("push") else READABLE_S
+        return Scenario(
+            name,
+            act,
+            float(more.pop("start_s", None) or round(dice.uniform(4, 30), 2)),  # type: ignore[arg-type]
+            float(more.pop("seconds", None) or round(dice.uniform(20, 30), 1)),  # type: ignore[arg-type]
+            must=str(more.pop("must", "remote-stream")),
+            within_s=within,
+            film=film,
+            uplink_kbit=dice.choice(fits) if shaped else None,
+            detail=detail,
+            **more,  # type: ignore[arg-type]
+        )
+
+    before = -round(dice.uniform(8, 12), 2)
+    scenarios = [
+        view("rtsp-udp", "view_rtsp", shaped=True, detail={"transport": "udp"}),
+        view("rtsp-tcp", "view_rtsp", shaped=True, detail={"transport": "tcp"}),
+        view("rtsp-ipv6", "view_rtsp", detail={"transport": dice.choice(("tcp", "udp")), "ipv6": True}),
+        view("rtsp-low", "view_rtsp", film="low", detail={"transport": dice.choice(("tcp", "udp")), "tracks": "video"}),
+        view("rtsp-merged", "view_rtsp", film="high", detail={"transport": "tcp", "merged": True}),
+        view("rtsp-peek", "view_rtsp", seconds=5, detail={"transport": dice.choice(("tcp", "udp"))}),
+        view("rtsp-before", "view_rtsp", start_s=before, seconds=45, detail={"transport": dice.choice(("tcp", "udp"))}),
+        view("two-viewers", "view_rtsp", film="middle", viewers=2, detail={"transport": dice.choice(("tcp", "udp"))}),
+        view("lan-stranger", "view_lan", must="lan-stream", detail={"transport": dice.choice(("tcp", "udp"))}),
+        view("rtp-plain", "send_rtp", film="middle"),
+        view("tls-upload", "push_stunnel", shaped=True, detail={"format": dice.choice(("mpegts", "flv", "h264"))}),
+        view("tls-pipe", "push_openssl", shaped=True, detail={"format": "mpegts"}),
+        view("tls-before", "push_openssl", start_s=before, seconds=45, detail={"format": "mpegts"}),
+        view("https-put", "push_https", shaped=True),
+        view("tls-ipv6", "push_openssl", detail={"format": "mpegts", "ipv6": True}),
+        view("tls-merged", "push_openssl", film="high", detail={"format": "mpegts", "merged": True}),
+        view("udp-p2p", "push_p2p", shaped=True),
+        view("low-rate", "push_openssl", film="low", shaped=True, detail={"format": "h264"}),
+        view("sound-only", "push_sound", film=None, shaped=True),
+        view("opaque-peek", "push_openssl", seconds=5, required=False, detail={"format": "mpegts"}),
+    ]
+    for uplink, kbit in UPLINKS.items():
+        for size, count in CLIP_BYTES.items():
+            long = count * 8 / 1000 / (kbit or 100000)
+            start = dice.uniform(1, 4) if long > 40 else dice.uniform(4, 40)
+            scenarios.append(
+                Scenario(
+                    f"clip-{size}-{uplink}",
+                    "upload_clip",
+                    round(start, 2),
+                    0,
+                    uplink_kbit=kbit,
+                    detail={"bytes": count},
+                )
+            )
+    scenarios += [
+        Scenario("recorder-tcp", "view_recorder", before, 0, film="middle", detail={"transport": "tcp"}),
+        Scenario("recorder-udp", "view_recorder", 2, 0, film="high", detail={"transport": "udp"}),
+        Scenario("phone-lan", "view_phone", round(dice.uniform(4, 30), 2), 25, film="middle", detail={"transport": "tcp"}),
+        Scenario("heartbeat", "beat", 1, 0, detail={"bytes": dice.randrange(80, 700), "every_ms": dice.randrange(2000, 15000)}),
+        Scenario("firmware", "download", round(dice.uniform(4, 40), 2), 0, detail={"bytes": 20_000_000}),
+        Scenario("dns-ntp", "ask", 1, 0),
+        Scenario("nothing", "rest", 1, 0),
+        Scenario(
+            "clip-paced", "upload_clip", round(dice.uniform(4, 20), 2), 0, required=False,
+            detail={"bytes": 2_000_000, "limit": f"{dice.choice((100, 150, 250))}k"},
+        ),
+    ]  # fmt: skip
+    names = [s.name for s in scenarios] + ["nvr", "phone", "laptop"]
+    macs = {name: "02:" + ":".join(f"{dice.randrange(256):02x}" for _ in range(5)) for name in names}
+    settings: dict[str, dict[str, str | int | bool]] = {
+        s.name: {
+            "mtu": dice.choice((1500, 1500, 1492, 1400)),
+            "rtp_mtu": dice.choice((1400, 1300, 1000)),
+            "congestion": dice.choice(("reno", "bbr")),
+        }
+        for s in scenarios
+    }
+    router = "02:" + ":".join(f"{dice.randrange(256):02x}" for _ in range(5))
+    return Plan(seed, films, dice.choice((160, 240, 320, 480, 1024)), tuple(scenarios), macs, router, settings, 78.0)
