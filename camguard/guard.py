@@ -4,8 +4,8 @@
                                                                                         > judge -> events
     FlowCount  track -> detect.stream (shapes), judge.sight                            /
 
-`feed` and `tick` are all that the rim calls, live and in replay alike. Inside, times are seconds on the guard's own clock;
-events leave with wall-clock times (`offset_s`).
+`feed` and `tick` are all that the rim calls, live and in replay alike. Inside, times are seconds on the guard's own
+clock; events leave with wall-clock times (`offset_s`).
 """
 
 from collections import deque
@@ -23,7 +23,6 @@ from camguard.events import (
     Frame,
     Home,
     Own,
-    Packet,
     Peer,
     SeenDevice,
     Session,
@@ -33,7 +32,7 @@ from camguard.events import (
 from camguard.judge.quiet import Matters
 from camguard.judge.rules import Rules, Verdict
 from camguard.judge.sight import Sights
-from camguard.listen import Heard, Listener
+from camguard.listen import Heard, Listener, fact
 from camguard.neighbours import Neighbours, ip_text
 from camguard.places import Places
 from camguard.protocols import dns
@@ -41,6 +40,7 @@ from camguard.track import Flow, Flows
 
 FACTS_MAX = 65_536
 RATE_S = 5
+NOTHING_OWN = Own()
 
 
 class Guard:
@@ -52,7 +52,7 @@ class Guard:
         places: Places | None = None,
         *,
         offset_s: float = 0.0,
-        own: Own = Own(),
+        own: Own = NOTHING_OWN,
         resume: Sequence[Alert] = (),
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
@@ -73,7 +73,7 @@ class Guard:
             (self._sights if alert.type == "guard-blind" else self._matters).resume(local)
 
     def reload(self, home: Home, own: Own | None = None) -> None:
-        """A changed configuration; cameras that stay keep their sessions as long as they keep their place in the file."""
+        """A changed configuration; cameras keep their sessions as long as they keep their place in the file."""
         self._own = own or self._own
         hosts = hosts_of(home)
         self._names = {host.number: host.name for host in hosts}
@@ -96,7 +96,9 @@ class Guard:
             self._listener.count_odd(str(error))
             return []
         self._begin(packet.at)
-        self._on_link(packet)
+        said = self._listener.link(packet)
+        if said:
+            self._neighbours.said(said, packet.src_mac, packet.at)
         out: list[Event] = []
         for host, up in self._hosts.find(packet):
             if up and (packet.src_mac or packet.src):
@@ -154,7 +156,9 @@ class Guard:
         """kbit/s up and down of each camera over the last seconds."""
         seconds = list(self._bytes)[:-1] or [{}]
         sums = {
-            number: [sum(second.get(number, (0, 0))[way] for second in seconds) * 8 // 1000 // len(seconds) for way in (0, 1)]
+            number: [
+                sum(second.get(number, (0, 0))[way] for second in seconds) * 8 // 1000 // len(seconds) for way in (0, 1)
+            ]
             for number in self._names
         }
         return {self._names[number]: (up, down) for number, (up, down) in sums.items()}
@@ -179,28 +183,10 @@ class Guard:
             self._now = now
             self._sights.watch(tuple(self._names.values()), now)
 
-    def _on_link(self, packet: Packet) -> None:
-        reading = self._listener.link(packet)
-        if reading is None:
-            return
-        at, said, neighbours = packet.at, reading.detail, self._neighbours
-        mac = bytes.fromhex(str(said["mac"]).replace(":", "")) if said.get("mac") else packet.src_mac
-        ip = str(said["ip"]) if said.get("ip") else None
-        if reading.what == "ws-discovery":
-            neighbours.speaks_camera(packet.src_mac, at)
-        elif reading.what == "dhcp":
-            neighbours.heard(mac, at, ip if said["message"] == "ack" else None, _text(said.get("name")))
-            if said.get("router") and reading.from_server:
-                neighbours.router(at, ip=str(said["router"]))
-        elif ip:
-            neighbours.binds(mac, ip, at)
-        if reading.what == "ndp" and said["kind"] == "ra" and said["router"]:
-            neighbours.router(at, ip=ip, mac=packet.src_mac)
-
     def _heard(self, heard: Heard, now: float) -> list[Event]:
         flow, up, reading = heard
         camera_serves = reading.from_server == up
-        self._facts.append(_fact(heard, self._host_ip(flow), now + self.offset_s))
+        self._facts.append(fact(heard, self._host_ip(flow), now + self.offset_s))
         if reading.what == "dns" and not up:
             for name, ip in dns.addresses(reading):
                 self._neighbours.named(flow.host, ip, name)
@@ -286,15 +272,3 @@ def _shifted(alert: Alert, offset_s: float) -> Alert:
         started=alert.started + offset_s,
         ended=None if alert.ended is None else alert.ended + offset_s,
     )
-
-
-def _fact(heard: Heard, host_ip: str, time: float) -> Fact:
-    flow, up, reading = heard
-    host, peer = (host_ip, flow.host_port), (ip_text(flow.peer), flow.peer_port)
-    camera_serves = (reading.from_server is not False) == up
-    client, server = (peer, host) if camera_serves else (host, peer)
-    return Fact(reading.what, time, client, server, dict(reading.detail))
-
-
-def _text(value: object) -> str | None:
-    return str(value) if value else None

@@ -1,7 +1,7 @@
-"""Which reader hears what. In: decoded packets that were handed up; out: what was read in them, with connection and side.
+"""Which reader hears what. In: decoded packets that were handed up; out: what was read, with connection and side.
 
-Malformed is caught here and nowhere else: it becomes a counted oddity, and a connection that breaks its format again and
-again is read no more (its numbers still count).
+Malformed is caught here and nowhere else (but for frames, guard.py): it becomes a counted oddity, and a connection that
+breaks its format again and again is read no more (its numbers still count).
 """
 
 from collections import Counter
@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from camguard.decode import flow_key
 from camguard.errors import Malformed
-from camguard.events import ICMPV6, TCP, UDP, Chunk, Packet
+from camguard.events import ICMPV6, TCP, UDP, Chunk, Fact, Packet
+from camguard.neighbours import ip_text
 from camguard.protocols import NOT_MINE, STREAM_READERS, Reading, dhcp, dns, link, rtp
 from camguard.track import Flow, Flows, Talk
 
@@ -61,7 +62,7 @@ class Listener:
         """What was said between camera `host` and a peer."""
         key = flow_key(host, up, packet)
         if packet.proto == TCP:
-            flow, pieces = self._flows.content(key, up, packet.seq, packet.tcp_flags, packet.payload, packet.at)
+            flow, pieces = self._flows.content(key, up, packet)
             flow.peer_mac = flow.peer_mac or (packet.dst_mac if up else packet.src_mac)
             for data, gap in pieces:
                 yield from self._read(flow, up, data, gap)
@@ -113,3 +114,12 @@ class Listener:
         flow.talk.states[name] = state
         for reading in readings:
             yield Heard(flow, up, reading)
+
+
+def fact(heard: Heard, host_ip: str, time: float) -> Fact:
+    """What was heard, as an event; `host_ip`: the camera's own address as far as it is known."""
+    flow, up, reading = heard
+    host, peer = (host_ip, flow.host_port), (ip_text(flow.peer), flow.peer_port)
+    camera_serves = (reading.from_server is not False) == up
+    client, server = (peer, host) if camera_serves else (host, peer)
+    return Fact(reading.what, time, client, server, dict(reading.detail))

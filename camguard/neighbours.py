@@ -1,9 +1,9 @@
-"""Who is on the link, and who a camera talks to. In: what ARP, NDP, DHCP and DNS said, and MACs; out: scopes, Peers, devices.
+"""Who is on the link, and who a camera talks to. In: what ARP, NDP, DHCP and DNS said, and MACs; out: scopes, Peers.
 
-A peer is judged by the *other MAC*, not by its address: what comes through the gateway's MAC is outside whatever address it
-has (a stranger in the router's VPN has a private one), and a device with a MAC of its own is at home even with a global
-IPv6 address. The gateway is learned from DHCP, router advertisements, ARP and the guard machine's own route; a MAC that
-carries public IPv4 addresses is one too.
+A peer is judged by the *other MAC*, not by its address: what comes through the gateway's MAC is outside whatever address
+it has (a stranger in the router's VPN has a private one), and a device with a MAC of its own is at home even with a
+global IPv6 address. The gateway is learned from DHCP, router advertisements, ARP and the guard machine's own route; a
+MAC that carries public IPv4 addresses is one too.
 
 Every table is capped: a flood of made-up MACs or names costs memory for `DEVICES_MAX` devices and `NAMES_MAX` names.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from camguard.events import Home, Own, Peer, Scope, SeenDevice
 from camguard.places import Places
+from camguard.protocols import Reading
 
 DEVICES_MAX = 1024
 NAMES_MAX = 4096
@@ -24,7 +25,15 @@ GATEWAYS_MAX = 64
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
-    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "fc00::/7", "fe80::/10")
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+    )
 )
 
 
@@ -90,6 +99,23 @@ class Neighbours:
         }
 
     # ---- what was heard ----
+
+    def said(self, reading: Reading, src_mac: bytes, now: float) -> None:
+        """What a device told its neighbours (listen.py's `link`)."""
+        detail = reading.detail
+        mac = bytes.fromhex(str(detail["mac"]).replace(":", "")) if detail.get("mac") else src_mac
+        ip = str(detail["ip"]) if detail.get("ip") else None
+        if reading.what == "ws-discovery":
+            self.speaks_camera(src_mac, now)
+        elif reading.what == "dhcp":
+            name = detail.get("name")
+            self.heard(mac, now, ip if detail["message"] == "ack" else None, str(name) if name else None)
+            if detail.get("router") and reading.from_server:
+                self.router(now, ip=str(detail["router"]))
+        elif ip:
+            self.binds(mac, ip, now)
+        if reading.what == "ndp" and detail["kind"] == "ra" and detail["router"]:
+            self.router(now, ip=ip, mac=src_mac)
 
     def heard(self, mac: bytes, now: float, ip: str | None = None, name: str | None = None) -> None:
         """A frame of `mac` was seen; it says that it has `ip`, or is called `name`."""

@@ -1,14 +1,14 @@
 """Connections of the cameras: FlowCount -> Flow (numbers), Packet -> ordered bytes (content). Pure; every table capped.
 
-Numbers come from FlowCounts only and content from handed-up packets only, so nothing is counted twice. The kernel hands up
-openings and dialogues, not the video between them: a hole in the bytes is the normal case and is told to the reader as
-`gap`. Held back are only bytes that arrived too early, for at most a second.
+Numbers come from FlowCounts only and content from handed-up packets only, so nothing is counted twice. The kernel hands
+up openings and dialogues, not the video between them: a hole in the bytes is the normal case and is told to the reader
+as `gap`. Held back are only bytes that arrived too early, for at most a second.
 """
 
 from collections import deque
 from typing import NamedTuple
 
-from camguard.events import ACK, FIN, RST, SYN, TCP, FlowCount, unpack_key
+from camguard.events import FIN, RST, SYN, TCP, FlowCount, Packet, unpack_key
 
 FLOWS_MAX = 16_384
 HISTORY_S = 16
@@ -34,6 +34,8 @@ class Flow:
     """One connection of one camera: totals since it was first seen, and its last `HISTORY_S` seconds."""
 
     __slots__ = (
+        "added_down",
+        "added_up",
         "bytes_down",
         "bytes_up",
         "closed",
@@ -66,6 +68,7 @@ class Flow:
         self.peer, self.peer_port = parts.peer, parts.peer_port
         self.first_at = self.last_at = at
         self.bytes_up = self.bytes_down = self.payload_up = self.payload_down = self.packets_up = 0
+        self.added_up = self.added_down = 0
         self.largest_up = self.flags_up = self.flags_down = 0
         self.first_up = False
         self.was_running = False
@@ -89,13 +92,15 @@ class Flow:
     @property
     def opened_by_camera(self) -> bool | None:
         """Who opened it; None where that was before the guard looked."""
-        if self.proto == TCP and not (self.flags_up | self.flags_down) & SYN:
-            return None
-        return None if self.was_running and self.proto != TCP else self.first_up
+        if self.proto == TCP:
+            both_seen = self.flags_up & SYN and self.flags_down & SYN
+            return self.first_up if both_seen else None
+        return None if self.was_running else self.first_up
 
     def add(self, count: FlowCount) -> None:
         """Takes a difference; history begins with the first payload from the camera."""
         self.first_at, self.last_at = count.first_at, count.last_at
+        self.added_up, self.added_down = count.wire_up, count.wire_down
         self.bytes_up += count.wire_up
         self.bytes_down += count.wire_down
         self.payload_up += count.payload_up
@@ -227,14 +232,20 @@ class Flows:
             self._waiting.pop(count.key, None)
         return flow
 
-    def content(self, key: bytes, up: bool, seq: int, flags: int, data: bytes, at: float) -> tuple[Flow, list[tuple[bytes, bool]]]:
+    def content(self, key: bytes, up: bool, segment: Packet) -> tuple[Flow, list[tuple[bytes, bool]]]:
         """The ordered bytes that a TCP segment makes readable: (bytes, gap before them)."""
-        flow = self._flow(key, at)
+        flow, flags = self._flow(key, segment.at), segment.tcp_flags
         if flow.talk is None:
             flow.talk = Talk()
+        if not flow.flags_up | flow.flags_down:
+            flow.first_up = up  # until the first count comes
+        if up:
+            flow.flags_up |= flags
+        else:
+            flow.flags_down |= flags
         half = flow.talk.up if up else flow.talk.down
         held_before = half.held_bytes
-        pieces = half.take(seq, flags, data)
+        pieces = half.take(segment.seq, flags, segment.payload)
         self._held_bytes += half.held_bytes - held_before
         if half.held:
             self._waiting[key] = flow
@@ -281,8 +292,3 @@ class Flows:
 def _distance(base: int, seq: int) -> int:
     """How far `seq` is ahead of `base` in sequence space (RFC 1982), negative when behind."""
     return (seq - base + _WINDOW) % (2 * _WINDOW) - _WINDOW
-
-
-def is_opening(flags: int) -> bool:
-    """A TCP SYN without ACK: the sender opens the connection."""
-    return bool(flags & SYN) and not flags & ACK

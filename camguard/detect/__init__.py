@@ -1,5 +1,7 @@
 """What happened: Flow and Reading in, sessions out (pure). No word here of what the owner minds: that is judge/.
 
 shape.py    do the numbers of one connection look like live video or sound
-stream.py   viewings and other talk of weight: they open, change and close
+calls.py    RTSP dialogues and where their media goes
+weight.py   bursts of bytes worth a session: clips, downloads
+stream.py   sessions made of all this: they open, change and close
 """

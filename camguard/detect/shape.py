@@ -2,9 +2,9 @@
 
 Three things tell live media from a file, on clear and on encrypted connections alike:
 
-- a *picture* ends in a short packet and then the sender has nothing to say until the next one ("dry" pauses, FlowCount):
-  real cameras watched live gave 9 to 35 a second, clips at most 1, whatever the uplink (lab.md). A file that waits for
-  the network stops after full packets.
+- a *picture* ends in a short packet and then the sender has nothing to say until the next one ("dry" pauses,
+  FlowCount): real cameras watched live gave 9 to 35 a second, clips at most 1, whatever the uplink (lab.md). A file
+  that waits for the network stops after full packets.
 - *sound* is small packets at a steady low rate; a file that is sent slowly fills its packets.
 - both are one-sided and go on second after second; a program that asks and answers (chunked uploads) gets an answer for
   each piece.
@@ -54,6 +54,17 @@ def live_media(
     return _sound(seconds, rate_kbps)
 
 
+def began(history: Sequence[Second], *, second_floor_kbps: float = 12.0, gap_s: float = 2.5) -> float:
+    """Since when the connection has sent without a break: the end of the first second of it."""
+    at = history[-1].at
+    for second in reversed(history):
+        if at - second.at > gap_s:
+            break
+        if second.up * 8 / 1000 >= second_floor_kbps:
+            at = second.at
+    return at
+
+
 def _sound(
     seconds: Sequence[Second],
     rate_kbps: float,
@@ -63,7 +74,7 @@ def _sound(
     pauses_per_s: float = 4.0,
     unsteady: float = 0.35,
 ) -> str | None:
-    """Steady small packets with pauses: sound alone (lab.md: 64 kbit/s sound gave 0 dry but 8 plain pauses a second)."""
+    """Steady small packets with pauses: sound alone (lab.md: 64 kbit/s gave 0 dry but 8 plain pauses a second)."""
     packets = sum(second.packets_up for second in seconds)
     up = [second.up for second in seconds]
     if rate_kbps > most_kbps or not packets or sum(up) / packets > most_packet_bytes:

@@ -1,4 +1,6 @@
-"""What the owner minds: Finding in, verdict and Alert out. Pure; only this folder changes when the owner's wishes change.
+"""What the owner minds: Session in, verdict and Alert out. Pure.
+
+Only this folder changes when the owner's wishes change.
 
 schedule.py  is time t inside "mon-fri 22:00-06:30"
 rules.py     a viewing -> expected or not, with the reason in words

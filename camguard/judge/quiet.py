@@ -1,11 +1,10 @@
 """One alert a matter. In: judged Sessions; out: Alerts that open, are updated on a growing scale, close. Pure.
 
-A matter is one camera, one type and one viewer. A viewer who comes back within `again_s` is the same matter: the alert is
-taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. Times are on the guard's clock.
+A matter is one camera, one type and one viewer. A viewer who comes back within `again_s` is the same matter: the alert
+is taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. Times are on the guard's clock.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 

@@ -50,7 +50,11 @@ class Rules:
         viewing = session.cls in VIEWING
         if viewing and camera and camera.never:
             return Verdict("unexpected", "nobody may watch this camera, ever: you set never = true", True)
-        if viewing and session.camera in self._private and schedule.inside(self._private[session.camera], time, self._zone):
+        if (
+            viewing
+            and session.camera in self._private
+            and schedule.inside(self._private[session.camera], time, self._zone)
+        ):
             return Verdict("unexpected", f"it is in its privacy hours ({self._cameras[session.camera].private})", True)
         if session.cls in ("unknown", "heartbeat", "download", "control"):
             return Verdict(None, None)

@@ -1,7 +1,7 @@
 """Is a moment inside a weekly window? In: text such as "mon-fri 22:00-06:30" and wall-clock seconds; out: yes or no.
 
-A window may cross midnight; its days name the day on which it opens. Several windows are separated by ";". Times are wall
-clock in the home's time zone, so a window keeps its hours when daylight saving begins or ends.
+A window may cross midnight; its days name the day on which it opens. Several windows are separated by ";". Times are
+wall clock in the home's time zone, so a window keeps its hours when daylight saving begins or ends.
 """
 
 import re
@@ -64,7 +64,9 @@ def _days(words: str) -> frozenset[int]:
     for word in re.split(r"[,\s]+", words):
         first, dash, last = word.partition("-")
         if first not in _DAYS or (dash and last not in _DAYS):
-            raise ValueError(f'"{word}" is no day; write mon tue wed thu fri sat sun, for example "mon-fri 22:00-06:30"')
+            raise ValueError(
+                f'"{word}" is no day; write mon tue wed thu fri sat sun, for example "mon-fri 22:00-06:30"'
+            )
         start = _DAYS.index(first)
         span = (_DAYS.index(last) - start) % 7 if dash else 0
         days.update((start + step) % 7 for step in range(span + 1))

@@ -91,7 +91,9 @@ class Sights:
             if alert is None and blind_s >= self._blind_s:
                 alert = self._alerts[name] = _alert(name, how, since, now)
                 out.append(alert)
-            elif alert and ((alert.severity == "info" and blind_s >= self._long_blind_s) or alert.detail.get("how") != how):
+            elif alert and (
+                (alert.severity == "info" and blind_s >= self._long_blind_s) or alert.detail.get("how") != how
+            ):
                 long = blind_s >= self._long_blind_s
                 opens = long and alert.severity == "info"
                 alert = replace(
