@@ -115,7 +115,7 @@ class Store:
             return cls(path, max_mb, lock)
         except BlockingIOError:
             os.close(lock)
-            raise StoreTakenError(f"another camguard writes in {path.parent} already. Look with: camguard status") from None
+            raise StoreTakenError(f"another camguard writes in {path.parent} already. See: camguard status") from None
         except BaseException:
             os.close(lock)
             raise
