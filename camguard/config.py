@@ -157,10 +157,11 @@ def machine_timezone() -> str:
         candidates.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
     except (OSError, UnicodeDecodeError):
         pass
-    return next((name for name in candidates if name and _zone_known(name)), "UTC")
+    return next((name for name in candidates if name and zone_known(name)), "UTC")
 
 
-def _zone_known(name: str) -> bool:
+def zone_known(name: str) -> bool:
+    """Whether it names a time zone of the machine's table."""
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -310,7 +311,7 @@ class _Check:
     def _timezone(self, name: str | None) -> str:
         if name is None:
             return machine_timezone()
-        if not _zone_known(name):
+        if not zone_known(name):
             hint = nearest(name, available_timezones()) or " One looks like Europe/Berlin."
             self.fail("home.timezone", f'"{name}" is no time zone.{hint}')
         return name
@@ -355,7 +356,7 @@ class _Check:
             try:
                 schedule.parse(text)
             except ValueError as error:
-                self.fail(place, str(error))
+                self.fail(place, f"{error}.")
         return text
 
     def _camera(self, place: str, table: dict[str, Any]) -> Camera:

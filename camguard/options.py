@@ -161,9 +161,9 @@ OPTIONS: tuple[Option, ...] = (
         "expect",
         "kinds",
         list[str],
-        "What is fine; everything when not written.",
+        "What is fine: watching, sending clips, logging in; everything when not written.",
         '["stream", "clip"]',
-        choices=("stream", "playback", "talk", "clip", "login"),
+        choices=("stream", "clip", "login"),
         unset="everything",
     ),
     Option(
@@ -237,3 +237,29 @@ def as_rows() -> list[dict[str, object]]:
         }
         for option in OPTIONS
     ]
+
+
+def as_text() -> str:
+    """All options for a terminal: key, type and default on one line, the help below."""
+    lines = []
+    for section in SECTIONS:
+        lines.append(f"{header(section)}  {SECTION_HELP[section]}")
+        for option in of(section).values():
+            unit = f" {option.unit}" if option.unit else ""
+            lines.append(f"  {option.name}: {option.type_words}; default: {option.default_words}{unit}")
+            lines.append(f"      {option.help}")
+            lines.append(f"      example: {option.name} = {option.example}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def as_markdown() -> str:
+    """The table of docs/reference.md (a test compares)."""
+    lines = ["| key | type | default | what it is | example |", "|---|---|---|---|---|"]
+    for option in OPTIONS:
+        unit = f" {option.unit}" if option.unit else ""
+        default = option.default_words if option.required or option.unset else f"`{option.default_words}`"
+        lines.append(
+            f"| `{option.place}` | {option.type_words} | {default}{unit} | {option.help} | `{option.example}` |"
+        )
+    return "\n".join(lines) + "\n"

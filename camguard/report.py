@@ -168,6 +168,10 @@ def _private(ip: str) -> bool:
     )
 
 
+#: What judge/rules.py says when no rule speaks of the viewer.
+USUAL_REASON = "it is none of your devices and nothing you expect"
+
+
 # ---- title and body of an alert --------------------------------------------------------------------------------------
 
 
@@ -197,6 +201,20 @@ def _through(alert: Alert) -> str | None:
     return _name(str(maker), 20) if maker else None
 
 
+def _reason(alert: Alert) -> str:
+    """Why the owner is told, as a sentence without its full stop; "" for the usual reason."""
+    reason = _name(alert.reason, 72) if alert.reason else ""
+    return "" if reason in ("", USUAL_REASON) else _capital(reason).rstrip(".")
+
+
+def _again(alert: Alert) -> str:
+    """ " (3rd time)" when a viewer came back."""
+    if alert.count < 2:
+        return ""
+    last = alert.count % 10 if alert.count % 100 not in (11, 12, 13) else 0
+    return f" ({alert.count}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') } time)"
+
+
 def _goes(alert: Alert, zone: str) -> str:
     """The first sentence: since when, what, to whom, as sure as it is."""
     since, what = clock(alert.started, zone), _doing(alert)[1]
@@ -223,12 +241,16 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         title = f"Your {camera} camera may be being watched"
     else:
         title = f"Somebody is {doing}: {camera}"
+    title += _again(alert)
     if _through(alert):
         return (
             title,
             f"{_goes(alert, zone)} None of your devices is on it. The app's own history can say who. Was this you?",
         )
-    return title, f"{_goes(alert, zone)} It is none of your devices and nothing you expect. Was this you?"
+    usual = _capital(USUAL_REASON)
+    if alert.peer is not None and alert.peer.device:
+        usual = "No rule of yours allows it"
+    return title, f"{_goes(alert, zone)} {_reason(alert) or usual}. Was this you?"
 
 
 def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -255,21 +277,17 @@ def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     else:
         title = f"Cannot tell if {camera} is being watched"
     known = alert.peer is not None and alert.peer.device
-    step = "You did not allow it for this camera." if known else "Name it if it is yours."
-    return title, f"{_goes(alert, zone)} {step}"
+    why = _reason(alert) or ("No rule of yours allows it" if known else "")
+    step = f"{why}. Was this you?" if why else "Name it if it is yours."
+    return title + _again(alert), f"{_goes(alert, zone)} {step}"
 
 
 def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     if alert.state != "open":
         return _watching(alert, camera, zone)
-    hours = alert.detail.get("private")
     sure = "Watched" if alert.confidence == "certain" else "Perhaps watched"
-    if hours:
-        return (
-            f"{sure} in private hours: {camera}",
-            f"{_goes(alert, zone)} You said: nobody at {_name(str(hours), 40)}. Was this you?",
-        )
-    return f"{sure} against your wish: {camera}", f"{_goes(alert, zone)} You said: nobody, ever. Was this you?"
+    why = _reason(alert) or "You said that nobody may watch now"
+    return f"{sure} against your wish: {camera}{_again(alert)}", f"{_goes(alert, zone)} {why}. Was this you?"
 
 
 _BLIND = {
@@ -341,6 +359,22 @@ _WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def matter(made: dict[str, Any]) -> str:
+    """What a recorded alert is about, for a table: "Somebody is watching: OVH, France" """
+    sure = made["confidence"] == "certain"
+    watched = "Somebody is watching" if sure else "May be being watched"
+    first = {
+        "remote-stream": watched,
+        "lan-stream": "Somebody at home is watching" if sure else "May be being watched at home",
+        "privacy": "Watched against your wish" if sure else "Perhaps watched against your wish",
+        "guard-blind": "camguard cannot see it",
+    }.get(made["type"])
+    if first is None:
+        first = _capital(_OTHER.get(made["type"], made["type"]).replace("{}", "it"))
+    whom = who_short(peer_of(made["peer"]))
+    return f"{first}: {whom}" if whom else first
 
 
 # ---- dicts -----------------------------------------------------------------------------------------------------------
@@ -442,9 +476,9 @@ def to_json(made: dict[str, Any]) -> str:
 # ---- one line --------------------------------------------------------------------------------------------------------
 
 
-def line(event: Event, zone: str = "UTC") -> str:
-    """One line for the journal or a terminal, without the time of day's date: "22:14:03 critical: Somebody is ..."."""
-    at = f"{datetime.fromtimestamp(event.time, _zone(zone)):%H:%M:%S}"
+def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
+    """One line for the journal or a terminal: "22:14:03 critical: Somebody is ..."; `dated`: with the day in front."""
+    at = day(event.time, zone, seconds=True) if dated else f"{datetime.fromtimestamp(event.time, _zone(zone)):%H:%M:%S}"
     if isinstance(event, Alert):
         title, body = words(event, zone)
         return f"{at} {event.severity}: {title}. {body} [{_name(event.id, 12)}]"
@@ -456,6 +490,17 @@ def line(event: Event, zone: str = "UTC") -> str:
     return (
         f"{at} health: {_name(event.what, 40)} {event.value:g}{' ' + clean(event.detail, 120) if event.detail else ''}"
     )
+
+
+def fact_line(fact: Fact, zone: str) -> str:
+    """One line for a fact (its `at` is wall-clock time): what, from where to where, what was read."""
+    ends = " -> ".join(f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" for ip, port in (fact.client, fact.server))
+    detail = [f"{key}={_detail_word(value)}" for key, value in fact.detail.items() if value is not None]
+    return f"{day(fact.at, zone, seconds=True)} {fact.what} {ends} {clean(' '.join(detail), 300)}".rstrip()
+
+
+def _detail_word(value: object) -> str:
+    return ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
 
 
 CLASS_WORDS = {

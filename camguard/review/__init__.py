@@ -1,0 +1,1 @@
+"""Looking back: what was recorded, as tables in a terminal."""

@@ -1,0 +1,342 @@
+"""`camguard status`, `sessions` and `alerts`: what the store and the live figures say, for a person or as JSON lines.
+
+In: the paths and what was asked (time words, camera, limit). Out: text on stdout, the exit code. Reads only.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camguard import report
+from camguard.config import Config, Paths, load, machine_timezone, unknown_camera
+from camguard.errors import ConfigError, StoreError
+from camguard.events import Home
+from camguard.review import moments
+from camguard.review.table import Cell, Row, show
+from camguard.store import Reader, now_age_s, read_now
+
+STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
+WEEK_S = 7 * 86400.0
+SEEN_WORDS = {
+    "both": "both ways",
+    "up-only": "only what it sends",
+    "down-only": "only what it receives",
+    "broadcast-only": "only its calls to all",
+    "nothing": "no traffic",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the owner asked for: time words (None: the default range), a camera, how many at most, JSON or a table."""
+
+    since: str | None = None
+    until: str | None = None
+    camera: str | None = None
+    limit: int = 100
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The range that was searched, wall-clock seconds; `said_until`: the owner named its end."""
+
+    since: float
+    until: float
+    said_until: bool
+    zone: str
+    now: float
+
+    def words(self) -> str:
+        """ "since 23 Nov 00:00" or "between 22 Nov 00:00 and 23 Nov 00:00"."""
+        first = report.day(self.since, self.zone)
+        if self.said_until:
+            return f"between {first} and {report.day(self.until, self.zone)}"
+        return f"since {first}"
+
+
+class View:
+    """What all three commands need: the figures, the record, the home's time zone. `now`: wall-clock seconds."""
+
+    def __init__(self, paths: Paths, now: float | None = None) -> None:
+        self.paths = paths
+        self.now = time.time() if now is None else now
+        self.reader = Reader(paths.database)
+        self.figures = read_now(paths.now)
+        self.looking = self.figures is not None and now_age_s(self.figures) <= STALE_S
+        self.config = self._config()
+        self.zone = self.config.home.timezone
+
+    def _config(self) -> Config:
+        """The configuration, or none where this user may not read it or it is wrong (`check` tells that)."""
+        try:
+            return load(self.paths.config if self.paths.config.exists() else None)
+        except (ConfigError, OSError):
+            return Config(home=Home(timezone=machine_timezone()))
+
+    def cameras(self) -> list[str]:
+        """The names of the guarded cameras, in the order of the file."""
+        seen = [str(camera.get("name")) for camera in (self.figures or {}).get("cameras", [])]
+        return list(dict.fromkeys([camera.name for camera in self.config.home.cameras] + seen))
+
+    def range(self, asked: Asked) -> _Range:
+        """The asked range; a week up to now where nothing is said. ConfigError for words that mean no time."""
+        try:
+            until = self.now if asked.until is None else moments.parse(asked.until, self.now, self.zone)
+            since = until - WEEK_S if asked.since is None else moments.parse(asked.since, self.now, self.zone)
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from None
+        if since > until:
+            raise ConfigError(
+                f"the range is empty: it begins {report.day(since, self.zone)} and ends {report.day(until, self.zone)}."
+            )
+        return _Range(since, until, asked.until is not None, self.zone, self.now)
+
+    def known_camera(self, name: str | None) -> None:
+        """ConfigError, with the nearest name, for a camera that is neither guarded nor recorded."""
+        if name is None or name in self.cameras():
+            return
+        try:
+            recorded = self.reader.alerts(camera=name, limit=1) or self.reader.sessions(camera=name, limit=1)
+        except StoreError:
+            recorded = []
+        if not recorded:
+            raise unknown_camera(name, self.cameras())
+
+    def not_looking_words(self) -> str:
+        """The first line of an answer while the guard does not look."""
+        last = self.last_look()
+        since = f" since {report.when(last, self.now, self.zone)}" if last is not None else ""
+        return f"camguard is not looking{since}. Fix: {start_words()}"
+
+    def last_look(self) -> float | None:
+        """When the guard last looked, as far as anything says so."""
+        found = []
+        written = (self.figures or {}).get("time")
+        if isinstance(written, str):
+            found.append(report.seconds_of(written))
+        with contextlib.suppress(StoreError):
+            found += [run.beat if run.ended is None else run.ended for run in self.reader.runs()[-1:]]
+        return max(found, default=None)
+
+
+def start_words() -> str:
+    """How the guard is started on this machine."""
+    units = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+    installed = any(Path(folder, "camguard.service").exists() for folder in units)
+    return "sudo systemctl start camguard" if installed and Path("/run/systemd/system").is_dir() else "camguard run"
+
+
+# ---- alerts and sessions ---------------------------------------------------------------------------------------------
+
+
+def alerts(paths: Paths, asked: Asked, now: float | None = None) -> int:
+    """Print the alerts of the range, newest first; 0."""
+    view = View(paths, now)
+    found = _found(view, asked, "alerts", view.reader.alerts)
+    if found:
+        ids = short_ids([alert["id"] for alert in found])
+        rows = [_alert_row(alert, ids[alert["id"]], view) for alert in found]
+        show(("ID", "WHEN", "CAMERA", "SEVERITY", "WHAT", "LASTED", "STATE"), rows)
+        _footer(view, asked, len(found), "alert")
+    return 0
+
+
+def sessions(paths: Paths, asked: Asked, now: float | None = None) -> int:
+    """Print the sessions of the range, newest first; 0."""
+    view = View(paths, now)
+    found = _found(view, asked, "sessions", view.reader.sessions)
+    if found:
+        columns = ("WHEN", "CAMERA", "WHAT", "WITH", "HOW SURE", "EXPECTED", "LASTED", "SENT")
+        show(columns, [_session_row(session, view) for session in found], right=(7,))
+        _footer(view, asked, len(found), "session")
+    return 0
+
+
+def _found(view: View, asked: Asked, what: str, ask: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The records for a table; none where they were printed as JSON or where there are none, which is said."""
+    view.known_camera(asked.camera)
+    span = view.range(asked)
+    found = ask(since=span.since, until=span.until, camera=asked.camera, limit=asked.limit)
+    if not found:
+        print(_empty(view, span, what, asked.camera), file=sys.stderr if asked.as_json else sys.stdout)
+    if asked.as_json:
+        for record in found:
+            print(report.to_json(record))
+        return []
+    return found
+
+
+def _empty(view: View, span: _Range, what: str, camera: str | None) -> str:
+    """The empty answer: the range, and how long the guard really looked in it."""
+    looked = view.reader.looked(span.since, span.until).seconds
+    of_camera = f" of {report.clean(camera, 64)}" if camera else ""
+    how_long = f"looked {report.duration(looked)} of it" if looked >= 1 else "did not look in that time"
+    return f"No {what}{of_camera} {span.words()}. camguard {how_long}."
+
+
+def _footer(view: View, asked: Asked, count: int, word: str) -> None:
+    span = view.range(asked)
+    more = f" There may be more: --limit {asked.limit * 2}" if count >= asked.limit else ""
+    print(f"{count} {word}{'' if count == 1 else 's'} {span.words()}.{more}")
+
+
+def _alert_row(alert: dict[str, Any], short: str, view: View) -> Row:
+    tone = alert["severity"] if alert["state"] != "closed" else ""
+    return (
+        short,
+        report.when(report.seconds_of(alert["started"]), view.now, view.zone),
+        report.clean(alert["camera"] or "-", report.MAX_CAMERA),
+        Cell(alert["severity"], tone),
+        Cell(report.matter(alert), tone),
+        report.duration(_lasted_s(alert, view.now)),
+        "open" if alert["state"] != "closed" else "closed",
+    )
+
+
+def _lasted_s(record: dict[str, Any], now: float) -> float:
+    """How long it lasted, or has lasted until `now`."""
+    end = now
+    if record["state"] == "closed":
+        end = report.seconds_of(record.get("ended") or record["time"])
+    return end - report.seconds_of(record["started"])
+
+
+def _session_row(session: dict[str, Any], view: View) -> Row:
+    unexpected = session["verdict"] == "unexpected"
+    lasted = report.duration(_lasted_s(session, view.now))
+    return (
+        report.when(report.seconds_of(session["started"]), view.now, view.zone),
+        report.clean(session["camera"], report.MAX_CAMERA),
+        report.CLASS_WORDS.get(session["class"], "unclear"),
+        report.clean(report.who_short(report.peer_of(session["peer"])), 44),
+        session["confidence"],
+        Cell(
+            {"expected": "yes", "unexpected": "NO"}.get(session["verdict"] or "", "-"), "critical" if unexpected else ""
+        ),
+        lasted if session["state"] == "closed" else f"{lasted}, still on",
+        report.size(session["bytes_up"]),
+    )
+
+
+def short_ids(ids: Sequence[str], least: int = 3) -> dict[str, str]:
+    """Each id -> the shortest beginning that no other shown one has, at least `least` long."""
+    length = least
+    while len({one[:length] for one in ids}) < len(set(ids)) and length < 64:
+        length += 1
+    return {one: one[:length] for one in ids}
+
+
+# ---- status ----------------------------------------------------------------------------------------------------------
+
+
+def status(paths: Paths, *, as_json: bool = False, quiet: bool = False, now: float | None = None) -> int:
+    """Print who is watching now. 1: the guard is not looking, or (with `quiet`, which prints nothing) something
+    unexpected is open."""
+    view = View(paths, now)
+    alerts_open = view.figures.get("alerts", []) if view.looking and view.figures else _recorded_alerts(view)
+    if quiet:
+        return 0 if view.looking and not [alert for alert in alerts_open if alert.get("severity") != "info"] else 1
+    if as_json:
+        figures = view.figures or {}
+        print(report.to_json({"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures))
+        return 0 if view.looking else 1
+    print(_headline(view) if view.looking else view.not_looking_words())
+    cameras = _camera_rows(view, alerts_open)
+    if cameras:
+        print()
+        show(("CAMERA", "NOW", "VIEWER", "SINCE", "TODAY", "SEEN"), cameras, right=(4,))
+    else:
+        print("No camera is configured. See which devices are there: camguard cameras list")
+    remarks = _remarks(view, alerts_open)
+    if remarks:
+        print("\n" + "\n".join(remarks))
+    return 0 if view.looking else 1
+
+
+def _recorded_alerts(view: View) -> list[dict[str, Any]]:
+    try:
+        return view.reader.open_alerts()
+    except StoreError:
+        return []
+
+
+def _headline(view: View) -> str:
+    """ "camguard is watching 3 cameras since 20 Nov 18:40 (3 d 4 h, 2 gaps, 8 minutes)"."""
+    figures = view.figures or {}
+    since = report.seconds_of(figures["since"])
+    count = len(figures.get("cameras", []))
+    extra = [report.duration(view.now - since)]
+    try:
+        gaps = view.reader.looked(view.now - WEEK_S, view.now).gaps
+    except StoreError:
+        gaps = ()
+    if gaps:
+        total = report.duration(sum(end - begin for begin, end in gaps))
+        extra.append(f"{len(gaps)} gap{'' if len(gaps) == 1 else 's'} in 7 days, {total}")
+    cameras = f"{count} camera{'' if count == 1 else 's'}"
+    return f"camguard is watching {cameras} since {report.day(since, view.zone)} ({', '.join(extra)})"
+
+
+def _camera_rows(view: View, alerts_open: list[dict[str, Any]]) -> list[Row]:
+    today = moments.parse("today", view.now, view.zone)
+    figures = {camera["name"]: camera for camera in (view.figures or {}).get("cameras", [])} if view.looking else {}
+    live = (view.figures or {}).get("sessions", []) if view.looking else []
+    rows: list[Row] = []
+    for name in view.cameras():
+        now = [one for one in live if one["camera"] == name and one["class"] in ("stream", "playback", "talk")]
+        sight = figures.get(name, {}).get("sight", "unknown")
+        blind = [one for one in alerts_open if one["camera"] == name and one["type"] == "guard-blind"]
+        state, viewer, since = _now_words(view, now, blind, sight)
+        seen = SEEN_WORDS.get(sight, "-")
+        rows.append((report.clean(name, report.MAX_CAMERA), state, viewer, since, _viewings(view, name, today), seen))
+    return rows
+
+
+def _now_words(view: View, now: list[dict[str, Any]], blind: list[dict[str, Any]], sight: str) -> tuple[Cell, str, str]:
+    """What happens at one camera: state, viewer, since."""
+    if not view.looking:
+        return Cell("not looking", "muted"), "", ""
+    if now:
+        first = sorted(now, key=lambda one: (one["verdict"] != "unexpected", one["started"]))[0]
+        sure = first["confidence"] == "certain"
+        unexpected = first["verdict"] == "unexpected"
+        words = ("WATCHED" if sure else "MAYBE WATCHED") if unexpected else ("watched" if sure else "maybe watched")
+        state = Cell(f"{words}, {first['verdict'] or 'unclear'}", "critical" if unexpected else "")
+        viewer = report.clean(report.who_short(report.peer_of(first["peer"])), 30)
+        more = f" +{len(now) - 1}" if len(now) > 1 else ""
+        return state, viewer + more, report.when(report.seconds_of(first["started"]), view.now, view.zone)
+    if sight == "nothing" or (blind and sight not in ("both", "unknown")):
+        since = report.when(report.seconds_of(blind[0]["started"]), view.now, view.zone) if blind else ""
+        return Cell("cannot see" if sight == "nothing" else "sees a part", "warning"), "", since
+    return Cell("nobody"), "", ""
+
+
+def _viewings(view: View, name: str, today: float) -> str:
+    try:
+        found = view.reader.sessions(since=today, until=view.now, camera=name)
+    except StoreError:
+        return "-"
+    return str(sum(1 for one in found if one["class"] in ("stream", "playback", "talk")))
+
+
+def _remarks(view: View, alerts_open: list[dict[str, Any]]) -> list[str]:
+    """What needs the owner, one line each."""
+    remarks = []
+    if alerts_open:
+        count = len(alerts_open)
+        remarks.append(f"! {count} open alert{'' if count == 1 else 's'}: camguard alerts")
+    if view.looking:
+        figures = view.figures or {}
+        if figures.get("cost"):
+            remarks.append(f"! {report.clean(str(figures['cost']), 200)}")
+        remarks += [f"! {report.clean(str(problem), 200)}" for problem in figures.get("problems", [])]
+        blind = [camera["name"] for camera in figures.get("cameras", []) if camera.get("sight") == "nothing"]
+        if blind:
+            names = ", ".join(report.clean(name, report.MAX_CAMERA) for name in blind)
+            remarks.append(f"! Not one packet is seen of {names}: camguard check")
+    return remarks
