@@ -226,8 +226,8 @@ _Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 def seal_tap(fds: Sequence[int]) -> str:
     """From now on the tap can be read, not written, sent on or copied; no socket but UNIX and netlink can be made.
 
-    `fds` and every packet socket that is open now are the tap. They must stay open to the end: a file that later came to
-    bear such a number could not be written. sendmsg is refused altogether (send and sendto on others work).
+    `fds` and every packet socket that is open now are the tap. They must stay open to the end: a file that came to
+    bear such a number later could not be written. sendmsg is refused altogether (send and sendto on others work).
     Returns what was done, in words; a kernel without seccomp is no error.
     """
     taps = sorted({*fds, *_packet_sockets()})
