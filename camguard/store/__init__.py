@@ -1,0 +1,21 @@
+"""guard.db and now.json: what the guard writes down and what everybody else reads. The only SQL of the guard.
+
+In: `Row`s (an event as report.as_dict made it), seen devices, heartbeats; times are wall-clock seconds since 1970 UTC.
+Out: the same dictionaries again, newest first where the name says nothing else, and how long the guard really looked.
+
+One file, one writing process. WAL, so readers never hold up the writer. An alert is committed with synchronous=FULL
+(on the disk when the call returns: SQLite, "PRAGMA synchronous"); all else with NORMAL, in the caller's batches.
+Alerts outlive everything: the size cap deletes the oldest other rows first. A damaged file is kept beside the new one.
+
+schema.py the tables and their migrations; writing.py Store; reading.py Reader; now.py the live figures and times.
+"""
+
+from camguard.store.now import boot_id, boottime_s, now_age_s, read_now, rfc3339, seconds, write_now
+from camguard.store.reading import Reader, looked
+from camguard.store.schema import BEAT_S, VERSION, Looked, Row, Run, StoreTakenError
+from camguard.store.writing import Store
+
+__all__ = [
+    "BEAT_S", "VERSION", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "boot_id", "boottime_s",
+    "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
+]  # fmt: skip

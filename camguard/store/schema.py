@@ -1,0 +1,157 @@
+"""The tables of guard.db, how a file gets them, what SQLite's complaints mean. In: a connection; out: words, errors."""
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from camguard.errors import StoreError
+
+#: One text per version of the file, never changed once released: migration N brings user_version N-1 to N.
+MIGRATIONS = (
+    """
+    CREATE TABLE log (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, camera TEXT, id TEXT,
+        state TEXT, body TEXT NOT NULL);
+    CREATE INDEX log_time ON log (time);
+    CREATE INDEX log_kind ON log (kind, seq);
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, camera TEXT, started REAL NOT NULL, ended REAL, state TEXT NOT NULL, seq INTEGER NOT NULL,
+        body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX sessions_started ON sessions (started);
+    CREATE TABLE alerts (
+        id TEXT PRIMARY KEY, camera TEXT, raised REAL NOT NULL, time REAL NOT NULL, state TEXT NOT NULL,
+        seq INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX alerts_raised ON alerts (raised);
+    CREATE TABLE devices (
+        mac TEXT PRIMARY KEY, ips TEXT NOT NULL, name TEXT, first_time REAL NOT NULL, last_time REAL NOT NULL,
+        speaks_camera INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (run INTEGER PRIMARY KEY, pid INTEGER NOT NULL, started REAL NOT NULL, beat REAL NOT NULL,
+        ended REAL);
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+VERSION = len(MIGRATIONS)
+BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each
+QUICK_CHECK_S = 4.0  # at start, so that a big file on a slow card cannot keep the guard from looking
+DAMAGED_KEPT = 3
+DEVICES_KEPT = 4096  # anybody on the link can invent MACs
+PAGE = 4096
+
+
+class Row(NamedTuple):
+    """One event to keep. `body` is report.as_dict(event), `time` wall-clock seconds; notices have no `id`, `state`."""
+
+    kind: str
+    time: float
+    camera: str | None
+    id: str | None
+    state: str | None
+    body: dict[str, Any]
+
+
+class Looked(NamedTuple):
+    """How long the guard looked in a range (seconds) and when it did not: (from, to) wall-clock, oldest first.
+
+    The time before the first run ever is in neither.
+    """
+
+    seconds: float
+    gaps: tuple[tuple[float, float], ...]
+
+
+class Run(NamedTuple):
+    """One stretch of looking: `ended` is None while it lasts or where the guard died; `beat` its last sign of life."""
+
+    started: float
+    beat: float
+    ended: float | None
+
+
+class StoreTakenError(StoreError):
+    """Another guard writes this store: one of the two must end."""
+
+
+class DamagedError(sqlite3.DatabaseError):
+    """The file opens but is not whole."""
+
+
+def code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+def is_damage(error: BaseException) -> bool:
+    return isinstance(error, DamagedError) or code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def sentence(path: Path, error: sqlite3.Error) -> str:
+    if code(error) == sqlite3.SQLITE_FULL:
+        return f"no room for {path}: the disk or the store's own limit is full. Free some space"
+    if code(error) == sqlite3.SQLITE_CANTOPEN:
+        return f"cannot open {path} with its log beside it. Start the guard, or read it as root"
+    if is_damage(error):
+        return f"{path} is damaged ({error}). The guard puts it aside when it starts: restart it"
+    return f"cannot use {path}: {error}. Look at the disk, and at owner and rights of the folder"
+
+
+def as_text(raw: bytes) -> str:
+    """A flipped bit in a text must not make the row unreadable."""
+    return raw.decode("utf-8", "replace")
+
+
+def parts(path: Path) -> tuple[Path, Path, Path]:
+    return path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def bodies(rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    found = []
+    for (text,) in rows:
+        with contextlib.suppress(ValueError, TypeError):
+            body = json.loads(text)
+            if isinstance(body, dict):
+                found.append(body)
+    return found
+
+
+def quick_check(db: sqlite3.Connection, limit_s: float, give_way: Callable[[], bool] = bool) -> str | None:
+    """Empty: whole; None: stopped before it was done; else the first complaint, which SQLite answers in a row."""
+    deadline = time.monotonic() + limit_s
+    db.set_progress_handler(lambda: time.monotonic() > deadline or give_way(), 20_000)
+    try:
+        answer = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if code(error) == sqlite3.SQLITE_INTERRUPT:
+            return None
+        raise
+    finally:
+        db.set_progress_handler(None, 0)
+    return "" if answer and answer[0] == "ok" else str(answer and answer[0])
+
+
+def migrate(db: sqlite3.Connection, path: Path, *, replaced: bool) -> None:
+    """Bring the file to VERSION, one transaction a step; a later version is refused, a senseless one is damage."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if VERSION < version < VERSION + 1000:
+        raise StoreError(
+            f"{path} was written by a newer camguard (store version {version}, this one knows {VERSION})."
+            " Install that one again, or move the file away"
+        )
+    if not 0 <= version <= VERSION:
+        raise DamagedError(f"store version {version}")
+    try:
+        for number, text in enumerate(MIGRATIONS[version:], start=version + 1):
+            db.executescript(f"BEGIN IMMEDIATE;{text};PRAGMA user_version={number};COMMIT;")
+        if replaced:
+            # Followers remember a seq: what a new file counts must lie above anything the damaged one can have had.
+            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (int(time.time()),))
+        for table in ("log", "sessions", "alerts", "devices", "runs", "meta"):
+            db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608
+    except sqlite3.OperationalError as error:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        if code(error) == sqlite3.SQLITE_ERROR:  # a table that must not be there, or is not
+            raise DamagedError(str(error)) from None
+        raise
