@@ -144,26 +144,16 @@ install_program() {
     act ln -sfn "$program" /usr/local/bin/camguard
 }
 
-machine_timezone() {
-    local zone=""
-    [[ ! -L /etc/localtime ]] || zone=$(readlink -f /etc/localtime)
-    zone=${zone#*/zoneinfo/}
-    [[ -n $zone && $zone != /* && -e /usr/share/zoneinfo/$zone ]] || zone=$(cat /etc/timezone 2>/dev/null || true)
-    printf '%s\n' "${zone:-UTC}"
-}
-
-set_in_config() { # set_in_config TABLE KEY VALUE: comments of the file are kept
-    "$place/bin/python" - "$config" "$work/camguard.toml" "$@" <<'PYTHON'
+set_interface() { # in the configuration; comments of the file are kept
+    "$place/bin/python" - "$config" "$work/camguard.toml" "$interface" <<'PYTHON'
 import sys
 from pathlib import Path
 
 import tomlkit
 
-old, new, table, key, value = sys.argv[1:]
+old, new, interface = sys.argv[1:]
 document = tomlkit.parse(Path(old).read_text("utf-8"))
-if table not in document:
-    document[table] = tomlkit.table()
-document[table][key] = value
+document.setdefault("network", tomlkit.table())["interface"] = interface
 Path(new).write_text(tomlkit.dumps(document), "utf-8")
 PYTHON
     act install -o root -g camguard -m 0640 "$work/camguard.toml" "$config"
@@ -187,15 +177,14 @@ write_config() {
         say "Your configuration $config is kept"
         [[ ! -x $program ]] || cameras >/dev/null || die "the configuration above has to be mended first; then run this again." 2
     elif ((dry_run)); then
-        say "  would write: $config (root:camguard 0640, from camguard options --sample; timezone $(machine_timezone))"
+        say "  would write: $config (root:camguard 0640), every key explained, with the time zone of this machine"
     else
         say "The configuration: $config"
         "$program" options --sample >"$work/sample.toml" || die "'camguard options --sample' failed, so no configuration was written. Please report this."
         act install -o root -g camguard -m 0640 "$work/sample.toml" "$config"
-        set_in_config home timezone "$(machine_timezone)"
     fi
     [[ -n $interface ]] || return 0
-    if ((dry_run)); then say "  would set: interface = \"$interface\" in $config"; else set_in_config network interface "$interface"; fi
+    if ((dry_run)); then say "  would set: interface = \"$interface\" in $config"; else set_interface; fi
 }
 
 give_reading_right() {
@@ -238,9 +227,9 @@ no_camera_yet() {
     cat <<'TEXT'
 
 No camera is configured yet. camguard has to know which devices are your cameras:
-  camguard cameras list                        what was seen on this network so far
-  sudo camguard cameras discover               asks the network, and marks what speaks like a camera
-  sudo camguard cameras add NAME --mac MAC     takes one
+  sudo camguard cameras discover         asks the network, and marks what speaks like a camera
+  camguard cameras list                  every device seen so far, with a number
+  sudo camguard cameras add 3 porch      takes number 3 of the list as "porch" (a MAC or an address will do as well)
 Then: camguard check
 
 TEXT
@@ -262,7 +251,7 @@ start_service() {
         return
     fi
     systemctl restart camguard.service 2>>"$work/log" || {
-        journalctl -u camguard.service -n 3 -o cat --no-pager >&2 || true
+        journalctl _SYSTEMD_UNIT=camguard.service -n 3 -o cat --no-pager >&2 || true
         die "the guard did not start; its last words are above. After mending it: sudo systemctl restart camguard" 3
     }
     if owners_desktop; then
@@ -276,16 +265,14 @@ start_service() {
 
 become_the_guard() {
     say "systemd is not running here, so camguard is not a service: it runs in this terminal until Ctrl-C or SIGTERM."
-    local -a guard=("$program" run)
-    [[ -z $interface ]] || guard+=(--interface "$interface")
     if ((dry_run)); then
-        act "${guard[@]}"
+        act "$program" run
         return
     fi
     cd /
     clean_up # exec runs no trap
     # Replaces this shell, so that a signal to our process reaches the guard, which leaves root by itself.
-    exec "${guard[@]}"
+    exec "$program" run
 }
 
 main() {
