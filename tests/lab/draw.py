@@ -45,9 +45,10 @@ class Plan:
     length_s: float
 
 
-def draw(seed: int) -> Plan:
-    """The plan of `seed`; the same seed gives the same plan."""
+def draw(seed: int, *, brief: bool = False) -> Plan:
+    """The plan of `seed`; the same seed gives the same plan. `brief`: only what must be told, 15 s each."""
     dice = random.Random(seed)
+    latest_s, lasting_s, before_s = (9, (14, 16), 26) if brief else (30, (20, 30), 45)
     films = (
         Film("high", dice.randrange(1400, 2600, 50), dice.choice((10, 12, 15, 20, 25)), dice.choice((1, 2, 4))),
         Film("middle", dice.randrange(450, 1100, 50), dice.choice((8, 10, 12, 15, 20)), dice.choice((1, 2, 4))),
@@ -64,8 +65,8 @@ def draw(seed: int) -> Plan:
         return Scenario(
             name,
             act,
-            float(more.pop("start_s", None) or round(dice.uniform(4, 30), 2)),  # type: ignore[arg-type]
-            float(more.pop("seconds", None) or round(dice.uniform(20, 30), 1)),  # type: ignore[arg-type]
+            float(more.pop("start_s", None) or round(dice.uniform(3, latest_s), 2)),  # type: ignore[arg-type]
+            float(more.pop("seconds", None) or round(dice.uniform(*lasting_s), 1)),  # type: ignore[arg-type]
             must=str(more.pop("must", "remote-stream")),
             within_s=within,
             film=film,
@@ -82,13 +83,19 @@ def draw(seed: int) -> Plan:
         view("rtsp-low", "view_rtsp", film="low", detail={"transport": dice.choice(("tcp", "udp")), "tracks": "video"}),
         view("rtsp-merged", "view_rtsp", film="high", detail={"transport": "tcp", "merged": True}),
         view("rtsp-peek", "view_rtsp", seconds=5, detail={"transport": dice.choice(("tcp", "udp"))}),
-        view("rtsp-before", "view_rtsp", start_s=before, seconds=45, detail={"transport": dice.choice(("tcp", "udp"))}),
+        view(
+            "rtsp-before",
+            "view_rtsp",
+            start_s=before,
+            seconds=before_s,
+            detail={"transport": dice.choice(("tcp", "udp"))},
+        ),
         view("two-viewers", "view_rtsp", film="middle", viewers=2, detail={"transport": dice.choice(("tcp", "udp"))}),
         view("lan-stranger", "view_lan", must="lan-stream", detail={"transport": dice.choice(("tcp", "udp"))}),
         view("rtp-plain", "send_rtp", film="middle"),
         view("tls-upload", "push_stunnel", shaped=True, detail={"format": dice.choice(("mpegts", "flv", "h264"))}),
         view("tls-pipe", "push_openssl", shaped=True, detail={"format": "mpegts"}),
-        view("tls-before", "push_openssl", start_s=before, seconds=45, detail={"format": "mpegts"}),
+        view("tls-before", "push_openssl", start_s=before, seconds=before_s, detail={"format": "mpegts"}),
         view("https-put", "push_https", shaped=True),
         view("tls-ipv6", "push_openssl", detail={"format": "mpegts", "ipv6": True}),
         view("tls-merged", "push_openssl", film="high", detail={"format": "mpegts", "merged": True}),
@@ -124,6 +131,8 @@ def draw(seed: int) -> Plan:
             detail={"bytes": 2_000_000, "limit": f"{dice.choice((100, 150, 250))}k"},
         ),
     ]  # fmt: skip
+    if brief:
+        scenarios = [scenario for scenario in scenarios if scenario.must]
     names = [s.name for s in scenarios] + ["nvr", "phone", "laptop"]
     macs = {name: "02:" + ":".join(f"{dice.randrange(256):02x}" for _ in range(5)) for name in names}
     settings: dict[str, dict[str, str | int | bool]] = {

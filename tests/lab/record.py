@@ -69,10 +69,11 @@ def record(
     guard: bool = True,
     only: Callable[[Scenario], bool] = lambda _: True,
     ordinary_user: bool = True,
+    brief: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Recording:
     """Play the seed. `folder` must exist; `only` chooses scenarios. LabError where the lab itself fails."""
-    plan = draw(seed)
+    plan = draw(seed, brief=brief)
     scenarios = [scenario for scenario in plan.scenarios if only(scenario)]
     os.chmod(folder, 0o755)
     (folder / "camguard.toml").write_text(configuration(plan))
