@@ -178,7 +178,7 @@ def _other_link(link: int, data: bytes, wire_len: int) -> tuple[bytes, int, int]
 def _short_link(truncated: bool, name: str) -> tuple[bytes, int, int]:
     if not truncated:
         raise Malformed(name)
-    return b"", 0, 0
+    return b"", 0, 20  # behind all there is
 
 
 def _version(data: bytes, offset: int, truncated: bool) -> int:
