@@ -1,0 +1,74 @@
+"""What the run before left. In: the store and the live figures; out: alerts that go on, rows that close the rest."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from camguard import report, store
+from camguard.config import Paths
+from camguard.events import Alert, Event
+from camguard.store import Reader, Row, Run, Store
+
+RESUME_S = 600.0  # an alert goes on when the guard was away for less
+
+
+class Left:
+    """What the run before left: alerts that go on, rows that close the rest, and when it last looked."""
+
+    def __init__(self, alerts: Sequence[Alert], rows: Sequence[Row], looked_until: float | None) -> None:
+        self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
+
+
+def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
+    """Begin this run in the store, and see what the one before left open."""
+    before = opened.note_start(now)
+    if before is None:
+        return Left((), (), None)
+    until = _last_look(before, paths, now)
+    reader = Reader(paths.database)
+    try:
+        alerts = [alert for alert in map(alert_of, reader.open_alerts()) if alert]
+        rows = [_closed_session(body, until) for body in reader.open_sessions()]
+    finally:
+        reader.close()
+    if now - until <= RESUME_S:
+        return Left(alerts, rows, until)
+    closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts]
+    return Left((), [*rows, *map(row_of, closed)], until)
+
+
+def _last_look(before: Run, paths: Paths, now: float) -> float:
+    """The heartbeat in the store is up to 30 s old; the live figures of the same boot know the second."""
+    if before.ended is not None:
+        return before.ended
+    figures = store.read_now(paths.now) or {}
+    age = store.now_age_s(figures)
+    return max(before.beat, min(now, now - age)) if age < now - before.beat else before.beat
+
+
+def _closed_session(body: dict[str, Any], until: float) -> Row:
+    closed = body | {"state": "closed", "ended": store.rfc3339(until), "time": store.rfc3339(until)}
+    return Row("session", until, body.get("camera"), body.get("id"), "closed", closed)
+
+
+def alert_of(body: dict[str, Any]) -> Alert | None:
+    """The alert that `report.as_dict` made `body` of, as far as the contract keeps it; None for a damaged row."""
+    times = {name: store.seconds(body.get(name)) for name in ("time", "raised", "started")}
+    same = ("id", "camera", "type", "severity", "confidence", "reason", "session", "count", "state")
+    try:
+        if None in times.values():
+            return None
+        return Alert(
+            **{name: body[name] for name in same},
+            **times,  # type: ignore[arg-type]
+            evidence=tuple(body["evidence"]),
+            peer=report.peer_of(body["peer"]),
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def row_of(event: Event, zone: str = "UTC") -> Row:
+    """The event as a row of the store."""
+    body = report.as_dict(event, zone)
+    return Row(body["kind"], event.time, body["camera"], body.get("id"), body.get("state"), body)
