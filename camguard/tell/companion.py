@@ -234,7 +234,7 @@ class Companion:
             body=str(alert.get("body") or ""),
             urgency=(0, 1, 2)[rank],
             sound="dialog-warning" if sounds else None,
-            expire_ms=(-1, 20_000, 0)[rank],
+            expire_ms=20_000 if self._mark else (-1, 20_000, 0)[rank],
             replaces=int(before["id"]) if before else 0,
             server=str(before.get("server", "")) if before else "",
         )
