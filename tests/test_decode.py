@@ -364,7 +364,7 @@ def test_flow_key_has_the_cameras_port_first() -> None:
 CORPUS = Path(os.environ.get("CAMGUARD_CORPUS", Path(__file__).parents[2] / "shared" / "corpus"))
 #: Where tshark's connections differ from ours, and why that is right.
 EXPLAINED = {
-    "brute/ndpi_telnet.pcap": "5 frames were cut by their publisher, who wrote the cut length as the length on the wire",
+    "brute/ndpi_telnet.pcap": "5 frames were cut by their publisher, who gave the cut length as the wire length",
     "iot/sentinel_EdnetGateway_A-2.pcap": "1 frame, the same",
     "stream/ndpi_rtmp.pcap": "tshark looks into GTP tunnels of a mobile network",
     "upnp/suri_output-eve-ftp-data.pcap": "tshark looks into Teredo tunnels and leaves the outside out",
