@@ -1,7 +1,7 @@
 """Bytes in: live sources, and which interface to look at.
 
-`open_source` gives the kernel ledger where the kernel has BPF for us, else a packet socket that counts in Python and says
-what that costs. Capture files come from `pcap.frames` through `ledger.run`.
+`open_source` gives the kernel ledger where the kernel has BPF for us, else a packet socket that counts in Python and
+says what that costs. Capture files come from `pcap.frames` through `ledger.run`.
 """
 
 from collections.abc import Sequence
@@ -44,21 +44,26 @@ class Source(Protocol):
         """Only growing numbers: socket-drops, flows-overflow, budget-spent, missed-reads, ..."""
         ...
 
+    def set_hosts(self, hosts: Sequence[Host]) -> None:
+        """Guard these cameras from now on (reload); needs no right."""
+        ...
+
     def close(self) -> None:
         """Let go of everything."""
         ...
 
 
 def open_source(interfaces: Sequence[str], hosts: Sequence[Host]) -> Source:
-    """The best tap this machine allows; CaptureError (one line that ends in what to do). Call it while rights are held."""
-    from camguard.capture import kernel
+    """The best tap this machine allows, opened while rights are held; CaptureError: one line with what to do."""
+    from camguard.capture.bpf import NoLedger
+    from camguard.capture.kernel import open_kernel
 
     try:
-        return kernel.open_kernel(interfaces, hosts)
-    except kernel.NoLedger as why:
-        from camguard.capture import afpacket
+        return open_kernel(interfaces, hosts)
+    except NoLedger as why:
+        from camguard.capture.afpacket import open_socket
 
-        return afpacket.open_socket(interfaces, hosts, str(why))
+        return open_socket(interfaces, hosts, str(why))
 
 
 def default_interface() -> str:

@@ -23,10 +23,8 @@ from camguard.decode import Hosts, decode, flow_key
 from camguard.errors import Malformed
 from camguard.events import FIN, ICMPV6, RST, SYN, TCP, UDP, FlowCount, Frame, Host, Packet, pack_key, unpack_key
 
-#: Entries in all, and the part of them that one camera may hold when there are several (a flood on one camera's door
-#: must not blind the guard for the others).
+#: Entries in all.
 CAPACITY = 65_536
-SHARE = CAPACITY // 4
 #: Fragmented datagrams whose ports are remembered; the oldest goes first.
 FRAGMENTS = 1_024
 
@@ -53,6 +51,11 @@ BEGINNINGS = frozenset(
 )
 
 _ENDS = SYN | FIN | RST
+
+
+def share_of(capacity: int, hosts: int) -> int:
+    """The entries that one camera may hold: a flood on one camera's door must not blind the guard for the others."""
+    return capacity if hosts < 2 else capacity // 4
 
 
 def idle_s(proto: int, flags_up: int, flags_down: int) -> float:
@@ -103,17 +106,14 @@ _LIMITS = (HOST_FLAGS, HOST_FLAGS, HOST_OPENINGS, HOST_OPENINGS, HOST_LATER, HOS
 
 
 class Ledger:
-    """Counts frames of `hosts`. `capacity` entries in all, `share` of them for one camera when there are several."""
+    """Counts frames of `hosts`; `capacity` entries in all."""
 
-    def __init__(self, hosts: Iterable[Host], *, capacity: int = CAPACITY, share: int = SHARE) -> None:
-        listed = tuple(hosts)
-        self._hosts = Hosts(listed)
-        self._books = {host.number: _HostBook(host.number) for host in listed}
+    def __init__(self, hosts: Iterable[Host], *, capacity: int = CAPACITY) -> None:
         self._flows: dict[bytes, _Flow] = {}
         self._changed: dict[bytes, _Flow] = {}
         self._ports: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._capacity = capacity
-        self._share = share if len(listed) > 1 else capacity
+        self.set_hosts(hosts)
         self._link_window, self._link_used = -1, 0
         self._counters = {"flows-overflow": 0, "budget-spent": 0, "malformed": 0, "fragments-evicted": 0}
 
@@ -192,7 +192,7 @@ class Ledger:
             book.other = _Flow(pack_key(number, 0, 0, 0, bytes(4)), 0, at, up)
         return book.other
 
-    def _count(  # noqa: PLR0917 - numbers of one packet, in the order of FlowCount
+    def _count(
         self, flow: _Flow, at: float, up: bool, wire: int, payload: int, packets: int, flags: int,
         last: int, largest: int, macs: tuple[bytes, bytes],
     ) -> None:  # fmt: skip
@@ -292,6 +292,14 @@ class Ledger:
     def open_until(self) -> float:
         """No collect after this time says anything unless new frames come."""
         return max((flow.last_at for flow in self._flows.values()), default=0.0) + TCP_IDLE_S + 1.0
+
+    def set_hosts(self, hosts: Iterable[Host]) -> None:
+        """Guard these cameras from now on; their numbers may mean others than before, so everything starts anew."""
+        listed = tuple(hosts)
+        self._hosts = Hosts(listed)
+        self._books = {host.number: _HostBook(host.number) for host in listed}
+        self._share = share_of(self._capacity, len(listed))
+        self._flows, self._changed = {}, {}
 
     def counters(self) -> dict[str, int]:
         """Only growing numbers: flows-overflow (packets), budget-spent (frames), malformed, fragments-evicted."""

@@ -1,0 +1,308 @@
+"""The kernel ledger: flows.bpf.o counts every byte of the cameras in the kernel; this reads the sums once a second.
+
+Opened while CAP_NET_RAW and CAP_BPF are held; everything afterwards needs no right (kernel 5.19 or later). Loss is
+never silent: what the ring loses, what finds the table full, frames not handed up for want of budget, and reads of the
+table that failed are counters.
+"""
+
+import os
+import re
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+
+from camguard.capture.bpf import Loaded, Map, NoLedger, load
+from camguard.capture.ledger import CAPACITY, idle_s, share_of
+from camguard.capture.tap import Tap, choose
+from camguard.errors import CaptureError
+from camguard.events import FLOW_KEY, FlowCount, Frame, Host, Interface, pack_key
+
+#: Slots of 2 KiB in the ring of each interface: what the budgets hand up in a quarter of a second.
+_SLOTS = 1_024
+_AT_ONCE = 256
+_ATTACH_BPF = 50
+_BOOKS = 256
+
+# struct flow of flows.bpf.c. The first eight numbers are what a second adds to.
+_FLOW = struct.Struct("=QQQQIIIIQQQII2xBBBx4x6s")
+_SUMS = 48
+_PEEK = struct.Struct("=56xQ18xBBxB10x")  # last_ns, flags up, flags down, protocol
+# struct book: the camera's sums; what has no entry; first, last; overflow, spent, malformed, created; first up, MAC
+_BOOK = struct.Struct("=4Q6QQQ4Q16xBx6s")
+
+#: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
+_SLACK_NS = 100_000_000
+#: New one-packet connections told in one second; the rest (a flood) is told when it is forgotten.
+_MOST_NEW = 4_096
+_MOST_GONE = 8_192
+_THIN_IDLE_NS = 2_000_000_000
+_NOTHING = bytes(_SUMS)
+_SUM = struct.Struct("=QQQQIIII").unpack
+
+
+class KernelLedger:
+    """A live Source whose numbers come from the kernel (capture.Source)."""
+
+    what = "kernel ledger (exact)"
+    cost: str | None = None
+
+    def __init__(self, interfaces: Sequence[str], hosts: Sequence[Host], *, capacity: int = CAPACITY) -> None:
+        names, self._news = choose(interfaces)
+        self._left_out = len(self._news)
+        self._capacity = capacity
+        self._hosts: tuple[Host, ...] = ()
+        self._told: dict[bytes, bytes] = {}
+        self._others: dict[int, tuple[int, ...]] = {}
+        self._deleted: dict[int, int] = {}
+        self._read_ns = 0
+        self._missed = 0
+        self._taps: list[Tap] = []
+        size = max(_BOOKS, 2 * len(hosts)) + 1
+        self._size = size
+        self._loaded = _load({"flows": capacity, "books": size, "rooms": size, "macs": size, "addresses": 4 * size})
+        self._flows, self._books, self._rooms = (self._loaded.maps[name] for name in ("flows", "books", "rooms"))
+        try:
+            self.set_hosts(hosts)
+            for number, name in enumerate(names):
+                self._taps.append(Tap(name, number, _attacher(self._loaded), _SLOTS))
+        except BaseException:
+            self.close()
+            raise
+
+    def set_hosts(self, hosts: Sequence[Host]) -> None:
+        """Guard these cameras from now on; those that keep number, MAC and addresses keep their counts."""
+        if len(hosts) >= self._size:
+            raise CaptureError(f"room for {self._size - 1} cameras until camguard is started again")
+        stay = set(self._hosts) & set(hosts)
+        self._forget({host.number for host in self._hosts if host not in stay})
+        for name in ("macs", "addresses"):
+            _fill(self._loaded.maps[name], dict(_ends(hosts, name)))
+        routed = any(host.mac is None for host in hosts)
+        self._loaded.maps[".bss"].put(bytes(4), struct.pack("=Q", routed))
+        self._hosts = tuple(hosts)
+        self._share = share_of(self._capacity, len(hosts))
+        for host in hosts:
+            self._deleted.setdefault(host.number, 0)
+            self._give_room(host.number)
+
+    def _give_room(self, number: int) -> None:
+        self._rooms.put(struct.pack("=I", number), struct.pack("=QQ", self._deleted[number], self._share))
+
+    def _forget(self, numbers: set[int]) -> None:
+        """Empty the table of these cameras: their numbers get another meaning."""
+        if not numbers:
+            return
+        for key in [key for key, _ in self._entries() if FLOW_KEY.unpack(key)[0] in numbers]:
+            self._flows.delete(key)
+            self._told.pop(key, None)
+        for number in numbers:
+            self._books.put(struct.pack("=I", number), bytes(self._books.value_size))
+            self._others.pop(number, None)
+            self._deleted[number] = 0
+
+    def _entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every entry of the table: key, value."""
+        for keys, values in self._flows.batches():
+            for place in range(len(keys) // 24):
+                yield bytes(keys[place * 24 : place * 24 + 24]), bytes(values[place * 96 : place * 96 + 96])
+
+    def filenos(self) -> tuple[int, ...]:
+        return tuple(tap.socket.fileno() for tap in self._taps if tap.up)
+
+    def read(self) -> list[Frame]:
+        return [frame for tap in self._taps for frame in tap.frames(_AT_ONCE)]
+
+    def collect(self, at: float) -> list[FlowCount]:
+        counts: list[FlowCount] = []
+        over: list[bytes] = []
+        try:
+            self._read_flows(at, counts, over)
+            counts += self._take_away(at, over[:_MOST_GONE])
+            counts += self._collect_others(at)
+        except OSError:
+            self._missed += 1  # nothing is lost: the next read has the sums
+        return counts
+
+    def _read_flows(self, at: float, counts: list[FlowCount], over: list[bytes]) -> None:
+        """Read the table: differences into `counts`, the keys of what is to be forgotten into `over`."""
+        now_ns = time.monotonic_ns()
+        since_ns = self._read_ns - _SLACK_NS
+        crowded = self._is_crowded()
+        new = 0
+        told = self._told
+        for keys, values in self._flows.batches():
+            for place, (last_ns, flags_up, flags_down, proto) in enumerate(_PEEK.iter_unpack(values)):
+                idle_ns = now_ns - last_ns
+                if last_ns < since_ns:  # nothing new; is it over?
+                    if idle_ns > 1e9 * idle_s(proto, flags_up, flags_down) or (
+                        crowded and idle_ns > _THIN_IDLE_NS and _is_thin(bytes(values[place * 96 : place * 96 + _SUMS]))
+                    ):
+                        over.append(bytes(keys[place * 24 : place * 24 + 24]))
+                    continue
+                key = bytes(keys[place * 24 : place * 24 + 24])
+                sums = bytes(values[place * 96 : place * 96 + _SUMS])
+                before = told.get(key, _NOTHING)
+                if before == sums:
+                    continue
+                if before is _NOTHING and _is_thin(sums):
+                    new += 1
+                    if new > _MOST_NEW:
+                        continue
+                told[key] = sums
+                counts.append(_count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False))
+        self._read_ns = now_ns
+
+    def _is_crowded(self) -> bool:
+        """Whether three quarters of the table, or of one camera's share, are used."""
+        used = [self._book(host.number)[15] - self._deleted[host.number] for host in self._hosts]
+        return sum(used) > self._capacity * 3 // 4 or max(used, default=0) > self._share * 3 // 4
+
+    def _take_away(self, at: float, keys: list[bytes]) -> Iterator[FlowCount]:
+        """Forget these connections; the last word of each."""
+        touched = set()
+        for key in keys:
+            value = self._flows.pop(key)
+            if value is None:
+                continue
+            number = FLOW_KEY.unpack(key)[0]
+            self._deleted[number] = self._deleted.get(number, 0) + 1
+            touched.add(number)
+            yield _count(key, value, self._told.pop(key, _NOTHING), at, True)
+        for number in touched:
+            self._give_room(number)
+
+    def _book(self, number: int) -> tuple[int, ...]:
+        return _BOOK.unpack(self._books.get(struct.pack("=I", number)) or bytes(_BOOK.size))
+
+    def _collect_others(self, at: float) -> Iterator[FlowCount]:
+        """What the cameras did outside the table, under their zero keys."""
+        for host in self._hosts:
+            book = self._book(host.number)
+            sums, before = book[4:10], self._others.get(host.number, (0,) * 6)
+            if sums == before:
+                continue
+            self._others[host.number] = sums
+            wire_up, wire_down, payload_up, payload_down, up, down = (a - b for a, b in zip(sums, before, strict=True))
+            mac: bytes = book[17]  # type: ignore[assignment] # the last field of a book
+            yield FlowCount(
+                pack_key(host.number, 0, 0, 0, bytes(4)), at, book[10] / 1e9, book[11] / 1e9, wire_up, wire_down,
+                payload_up, payload_down, up, down, 0, 0, 0, 0, 0, bool(book[16]), mac, False,
+            )  # fmt: skip
+
+    def totals(self) -> dict[int, tuple[int, int, int, int]]:
+        """Of each camera since the start, whatever became of its connections: wire bytes up, down, packets up, down."""
+        return {host.number: self._book(host.number)[:4] for host in self._hosts}  # type: ignore[misc]
+
+    def maintain(self, at: float) -> list[str]:
+        news, self._news = self._news, []
+        for tap in self._taps:
+            news += tap.look_after()
+        return news
+
+    def interfaces(self) -> list[Interface]:
+        return [tap.interface() for tap in self._taps]
+
+    def counters(self) -> dict[str, int]:
+        books = [self._book(number) for number in (0, *(host.number for host in self._hosts))]
+        return {
+            "socket-drops": sum(tap.drops for tap in self._taps),
+            "flows-overflow": sum(book[12] for book in books),
+            "budget-spent": sum(book[13] for book in books),
+            "malformed": books[0][14],
+            "missed-reads": self._missed,
+            "duplicate-interface": self._left_out,
+        }
+
+    def close(self) -> None:
+        for tap in self._taps:
+            tap.close()
+        self._loaded.close()
+
+
+def open_kernel(interfaces: Sequence[str], hosts: Sequence[Host]) -> KernelLedger:
+    """The kernel ledger on these interfaces. NoLedger: a packet socket may do; CaptureError: nothing will."""
+    if sys.maxsize < 2**32:
+        raise CaptureError("camguard needs a 64-bit system. Fix: install the 64-bit Raspberry Pi OS or Debian")
+    there = sorted(name for _index, name in socket.if_nameindex())
+    for name in interfaces:
+        if name not in there:
+            raise CaptureError(f"There is no interface {name}. There are: {', '.join(there)}. Fix: --interface NAME")
+    _check_kernel()
+    try:
+        return KernelLedger(interfaces, hosts)
+    except PermissionError:
+        raise CaptureError(
+            "camguard may not look at network traffic. Fix: sudo camguard run (it gives every right up at once)"
+        ) from None
+    except NoLedger:
+        raise
+    except OSError as error:
+        raise NoLedger(f"the kernel ledger does not start here ({error.strerror}). Fix: see docs/limits.md") from error
+
+
+def _check_kernel() -> None:
+    """Before 5.19 maps cannot be read without CAP_BPF, and camguard keeps no right while it reads strangers' bytes."""
+    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    if numbers and (int(numbers[1]), int(numbers[2])) < (5, 19):
+        raise NoLedger(f"this kernel is {numbers[0]}, older than 5.19. Fix: a newer kernel")
+
+
+def _load(sizes: dict[str, int]) -> Loaded:
+    with resources.as_file(resources.files("camguard.capture") / "flows.bpf.o") as path:
+        return load(path, "ledger", sizes, struct.pack("=Q", 1))
+
+
+def _attacher(loaded: Loaded) -> Callable[[socket.socket], None]:
+    def attach(tap: socket.socket) -> None:
+        tap.setsockopt(socket.SOL_SOCKET, _ATTACH_BPF, loaded.program)
+
+    return attach
+
+
+def _ends(hosts: Sequence[Host], name: str) -> Iterator[tuple[bytes, bytes]]:
+    """What stands in the map `macs` or `addresses`: a camera's end of a packet -> its number."""
+    for host in hosts:
+        number = struct.pack("=I", host.number)
+        if name == "macs" and host.mac is not None:
+            yield host.mac, number
+        elif name == "addresses" and host.mac is None:
+            for ip in host.ips:
+                yield ip.ljust(16, b"\0"), number
+
+
+def _fill(target: Map, wanted: dict[bytes, bytes]) -> None:
+    """Make the map hold this and nothing else."""
+    size = target.key_size
+    there = [bytes(keys[at : at + size]) for keys, _ in target.batches() for at in range(0, len(keys), size)]
+    for key in there:
+        if key not in wanted:
+            target.delete(key)
+    for key, value in wanted.items():
+        target.put(key, value)
+
+
+def _is_thin(sums: bytes) -> bool:
+    """One packet and no more, or no payload at all: what a flood is made of, and the first to be forgotten."""
+    _up, _down, payload_up, payload_down, packets_up, packets_down, _pauses, _dry = _SUM(sums)
+    return bool(packets_up + packets_down <= 1 or payload_up + payload_down == 0)
+
+
+def _count(key: bytes, value: bytes, before: bytes, at: float, closed: bool) -> FlowCount:
+    """The difference between an entry and what was told of it before."""
+    (
+        wire_up, wire_down, payload_up, payload_down, packets_up, packets_down, pauses, dry,
+        first_ns, last_ns, _payload_ns, largest_up, _last, flags_up, flags_down, first_up, mac,
+    ) = _FLOW.unpack(value)  # fmt: skip
+    w_up, w_down, p_up, p_down, n_up, n_down, pauses_before, dry_before = _SUM(before)
+    return FlowCount(
+        key, at, first_ns / 1e9, last_ns / 1e9, wire_up - w_up, wire_down - w_down, payload_up - p_up,
+        payload_down - p_down, (packets_up - n_up) & 0xFFFFFFFF, (packets_down - n_down) & 0xFFFFFFFF,
+        (pauses - pauses_before) & 0xFFFFFFFF, (dry - dry_before) & 0xFFFFFFFF, largest_up, flags_up, flags_down,
+        bool(first_up), mac if mac != _NO_MAC else b"", closed,
+    )  # fmt: skip
+
+
+_NO_MAC = bytes(6)
