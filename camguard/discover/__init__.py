@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from camguard.config import Paths
+from camguard.discover.sweep import Device, Found, Progress, ask
 from camguard.errors import StoreError
-from camguard.sweep import Device, Found, Progress, ask
 
 
 def run(paths: Paths, *, interface: str | None = None, network: str | None = None, as_json: bool = False) -> int:

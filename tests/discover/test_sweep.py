@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from camguard import sweep
+from camguard.discover import sweep
 from camguard.errors import CaptureError
 
 
@@ -47,5 +47,5 @@ def test_answers_are_untrusted() -> None:
 
 
 def test_the_module_does_not_load_scapy() -> None:
-    program = "import sys, camguard.discover, camguard.sweep; raise SystemExit('scapy' in sys.modules)"
+    program = "import sys, camguard.discover.sweep; raise SystemExit('scapy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
