@@ -49,11 +49,13 @@ def alerts_of(capture: Path) -> list[dict[str, Any]]:
     return again.play_again(capture, look.home(), places=Places())
 
 
-def first_media(capture: Path, camera: str, peer: str) -> float:
-    """When the camera first sent a packet of media size to the peer (punching and keep-alives are shorter)."""
-    ends = (ipaddress.ip_address(camera).packed, ipaddress.ip_address(peer).packed)
+def first_media(capture: Path, camera: tuple[str, int], peer: tuple[str, int]) -> float:
+    """When the camera first sent a packet of media size on the connection (punching and keep-alives are shorter)."""
+    ends = (ipaddress.ip_address(camera[0]).packed, camera[1], ipaddress.ip_address(peer[0]).packed, peer[1])
     packets = map(decode, pcap.frames(capture))
-    return next(p.at for p in packets if (p.src, p.dst) == ends and p.payload_len >= MEDIA_PACKET_BYTES)
+    return next(
+        p.at for p in packets if (p.src, p.sport, p.dst, p.dport) == ends and p.payload_len >= MEDIA_PACKET_BYTES
+    )
 
 
 def rows_of(where: Path, name: str, truth: dict[str, Any], events: list[dict[str, Any]]) -> list[verdict.Row]:
@@ -67,7 +69,7 @@ def rows_of(where: Path, name: str, truth: dict[str, Any], events: list[dict[str
                 deeds.append({"scenario": f"{name} -> {flow[other]}", "camera": camera, "peer": flow[other],
                               "must": "lan-stream" if home else "remote-stream", "required": True,
                               "within_s": 3.0 if name in READABLE else 10.0,
-                              "first_seen": first_media(where / name, flow[end], flow[other])})  # fmt: skip
+                              "first_seen": first_media(where / name, (flow[end], flow[end + "_port"]), (flow[other], flow[other + "_port"]))})  # fmt: skip
     if not deeds:
         told = [e for e in events if e["kind"] == "alert" and e["type"] in verdict.VIEWING and e["state"] == "open"]
         row = verdict.Row(name, None, None, name.split("/")[0] in QUIET_GROUPS)

@@ -165,9 +165,9 @@ def _look(home: Home, guard: bool, ordinary_user: bool, zero: float) -> tuple[An
     line = f"cd {ROOT} && exec {' '.join(argv)} > {folder}/events.jsonl"
     watcher = home.start(home.router, ["sh", "-c", line], "guard")
     try:
-        wait_for(folder / "events.jsonl", "camguard is looking", 20)
+        wait_for(folder / "guard.log", "camguard is looking", 20)
     except LabError as error:
-        raise LabError(f"{error}; guard said: {(folder / 'guard.log').read_text()[-2000:]}") from None
+        raise LabError(f"{error}; it said: {(folder / 'guard.log').read_text()[-2000:]}") from None
     return dump, watcher
 
 
