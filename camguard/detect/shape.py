@@ -35,7 +35,7 @@ def live_media(
     each second; `dry_per_s`: dry pauses, mean, with at most one second without; `one_sided`: up against down;
     `answer_bytes`: bytes down for each dry pause that mean "ask and answer" on TCP.
     """
-    seconds = [second for second in history if second.at > now - window_s - 0.5]
+    seconds = [second for second in history if second.at > now - window_s + 0.5]
     span_s = int(window_s)
     if len(seconds) < span_s - 1 or now - history[0].at < window_s - 1.5:
         return None

@@ -1,4 +1,4 @@
-"""Viewings and other talk of weight. In: Flows that were counted and what was read in them; out: Sessions, not judged yet.
+"""Viewings and other talk of weight. In: counted Flows and what was read in them; out: Sessions, not judged yet.
 
 A viewing opens
 - at once when RTSP says so: PLAY (or RECORD, when the camera pushes) answered 200: certain;
@@ -59,8 +59,8 @@ class _Talk:
 class Streams:
     """The sessions of all cameras.
 
-    `silent_s` without media ends a viewing, `still_s` a clip or download. `media_floor_bytes`: payload a second from the
-    camera that counts as media. `again_s`: what an ended viewing still sends for so long is its tail, not a new one.
+    `silent_s` without media ends a viewing, `still_s` a clip or download. `media_floor_bytes`: payload a second from
+    the camera that counts as media. `again_s`: what an ended viewing sends for so long is its tail, not a new one.
     """
 
     def __init__(
@@ -245,7 +245,7 @@ class Streams:
 
     def _session(self, talk: _Talk, state: Literal["open", "update", "closed"], now: float) -> Session:
         flow = talk.flow
-        ended_at = max(talk.active_at, talk.started_at) if state == "closed" else None
+        ended_at = (now if now - talk.active_at < 1.5 else talk.active_at) if state == "closed" else None
         span_s = max(1.0, (ended_at or now) - talk.started_at)
         by_camera = flow.opened_by_camera
         return Session(

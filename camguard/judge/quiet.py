@@ -22,6 +22,7 @@ class _Matter:
     open: dict[str, Session] = field(default_factory=dict)
     done_bytes: int = 0
     told: int = 0
+    resumed: bool = False
 
 
 class Matters:
@@ -35,7 +36,7 @@ class Matters:
     def resume(self, alert: Alert) -> None:
         """Goes on with an alert that was open, or lately closed, when the guard stopped."""
         if alert.peer:
-            self._matters[(alert.camera, alert.type, alert.peer.device or alert.peer.ip)] = _Matter(alert)
+            self._matters[(alert.camera, alert.type, alert.peer.device or alert.peer.ip)] = _Matter(alert, resumed=True)
 
     def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:
         """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is."""
@@ -112,7 +113,7 @@ class Matters:
     def _goes_on(
         self, matter: _Matter, session: Session, verdict: Verdict, cloud: str | None, now: float
     ) -> list[Alert]:
-        alert, again = matter.alert, session.id not in matter.open
+        alert, again = matter.alert, session.id not in matter.open and not matter.resumed
         severity = _severity(session, alert.type, cloud)
         worse = (severity, session.confidence) in (("critical", "certain"), ("critical", "likely")) and (
             alert.severity != "critical"
@@ -120,7 +121,7 @@ class Matters:
         surer = session.confidence == "certain" and alert.confidence != "certain"
         count = alert.count + again
         sounds = worse or (again and count & (count - 1) == 0)
-        was_closed = not matter.open
+        was_closed, matter.resumed = not matter.open, False
         matter.open[session.id] = session
         state: Literal["open", "update"] = "open" if sounds else "update"
         matter.alert = replace(

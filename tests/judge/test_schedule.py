@@ -38,7 +38,9 @@ def test_inside(when: str, moment: str, expected: bool) -> None:
     assert inside(parse(when), at(moment), BERLIN) is expected
 
 
-@pytest.mark.parametrize("text", ["", "  ;", "noon", "mon-xyz 10:00-11:00", "25:00-26:00", "10:61-11:00", "10:00-24:30", "mon 10"])
+@pytest.mark.parametrize(
+    "text", ["", "  ;", "noon", "mon-xyz 10:00-11:00", "25:00-26:00", "10:61-11:00", "10:00-24:30", "mon 10"]
+)
 def test_what_is_no_window_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="write"):
         parse(text)

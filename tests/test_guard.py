@@ -1,0 +1,274 @@
+"""guard.py, end to end: crafted dialogues and counts in, sessions and alerts out."""
+
+import gc
+from types import FunctionType, ModuleType
+
+import pytest
+from scapy.layers.l2 import ARP, Ether
+
+from camguard.detect.stream import DETECTORS
+from camguard.events import UDP, Alert, Camera, Device, Expect, Frame, Home, Session
+from tests.traffic import (
+    CAMERA_IP,
+    CAMERA_MAC,
+    GATEWAY_MAC,
+    LAPTOP_IP,
+    LAPTOP_MAC,
+    STRANGER_IP,
+    Connection,
+    Dialogue,
+    datagram,
+    frame,
+    key_of,
+    rtsp_view,
+    run,
+)
+
+HOME = Home(
+    cameras=(Camera("porch", CAMERA_MAC),),
+    devices=(Device("nvr", LAPTOP_MAC),),
+    expects=(Expect("*", "nvr", ("stream",)),),
+)
+RTSP_KEY = key_of(host_port=554, peer_port=50000)
+
+
+def alerts(events: list[object]) -> list[Alert]:
+    return [event for event in events if isinstance(event, Alert)]
+
+
+def sessions(events: list[object]) -> list[Session]:
+    return [event for event in events if isinstance(event, Session)]
+
+
+def everything_in(thing: object) -> list[bytes]:
+    """All text and bytes that can be reached from `thing`."""
+    seen: set[int] = set()
+    queue, found = [thing], []
+    while queue:
+        one = queue.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(one))
+        if isinstance(one, str | bytes):
+            found.append(one.encode() if isinstance(one, str) else one)
+        queue += gc.get_referents(one)
+    return found
+
+
+def live(connection: Connection, start: int, stop: int, *, up: int = 60_000, dry: int = 12) -> list[object]:
+    return [connection.second(float(at), up=up, dry=dry, pauses=dry) for at in range(start, stop)]
+
+
+def test_play_answered_200_raises_at_once() -> None:
+    _, events = run(HOME, rtsp_view(100.5), until=101.0)
+    (alert,) = alerts(events)
+    assert (alert.type, alert.severity, alert.confidence, alert.state) == (
+        "remote-stream",
+        "critical",
+        "certain",
+        "open",
+    )
+    assert alert.peer and alert.peer.ip == STRANGER_IP and alert.peer.scope == "wan"
+    assert alert.raised < 100.7
+    (session,) = sessions(events)
+    assert (session.protocol, session.initiator, session.verdict) == ("rtsp", "peer", "unexpected")
+    assert session.evidence == ("PLAY was answered 200",)
+
+
+@pytest.mark.parametrize("answer", ["401 Unauthorized", "404 Not Found", "454 Session Not Found"])
+def test_play_that_is_refused_raises_nothing(answer: str) -> None:
+    _, events = run(HOME, rtsp_view(100.5, play=answer), until=104.0)
+    assert not events
+
+
+def test_an_expected_viewer_raises_nothing_and_the_reason_is_kept() -> None:
+    _, events = run(HOME, rtsp_view(100.5, peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC), until=104.0)
+    assert not alerts(events)
+    assert [(session.verdict, session.reason) for session in sessions(events)] == [("expected", "you expect nvr")]
+
+
+def test_recorded_footage_is_playback() -> None:
+    _, events = run(HOME, rtsp_view(100.5, play_range="clock=20261123T080000Z-"), until=101.0)
+    assert [session.cls for session in sessions(events)] == ["playback"]
+    assert alerts(events)[0].type == "remote-stream"
+
+
+def test_rtsp_and_its_rtp_are_one_session_that_teardown_ends() -> None:
+    transport = "RTP/AVP;unicast;client_port=6000-6001;server_port=7000-7001"
+    control = Connection(RTSP_KEY, first_at=100.5, first_up=False)
+    media = Connection(key_of(host_port=7000, peer_port=6000, proto=UDP), first_at=101.0)
+    rtcp = Connection(key_of(host_port=7001, peer_port=6001, proto=UDP), first_at=101.0)
+    items = list(rtsp_view(100.5, transport=transport))
+    items += [control.second(101.0, up=900, down=700)]
+    items += live(media, 102, 112)
+    items += [rtcp.second(float(at), up=60) for at in range(103, 112, 5)]
+    bye = Dialogue(112.0)
+    bye._seq = {True: 1000 + 10_000, False: 5000 + 10_000}
+    items += [bye.says(False, f"TEARDOWN rtsp://{CAMERA_IP}/stream1 RTSP/1.0\nCSeq: 9\nSession: 12345678\n\n")]
+    _, events = run(HOME, items, until=116.0)
+    assert [(session.state, session.transport) for session in sessions(events)] == [("open", "tcp"), ("closed", "udp")]
+    assert {session.id for session in sessions(events)} == {sessions(events)[0].id}
+    assert sessions(events)[-1].bytes_up > 600_000
+    assert [alert.state for alert in alerts(events)] == ["open", "closed"]
+
+
+def test_two_viewers_are_two_sessions_and_two_alerts() -> None:
+    items = [*rtsp_view(100.5), *rtsp_view(101.5, peer_ip="203.0.113.10", peer_port=50001)]
+    _, events = run(HOME, items, until=103.0)
+    assert len({session.id for session in sessions(events)}) == 2
+    assert len({alert.id for alert in alerts(events)}) == 2
+
+
+def test_rtp_without_signalling() -> None:
+    def packet(number: int) -> bytes:
+        return (
+            b"\x80\x60"
+            + (1000 + number).to_bytes(2, "big")
+            + (90_000 + 3000 * number).to_bytes(4, "big")
+            + b"SSRC"
+            + b"v" * 900
+        )
+
+    ends = (CAMERA_MAC, CAMERA_IP, 5004), (GATEWAY_MAC, STRANGER_IP, 5004)
+    items: list[object] = [datagram(100.2 + 0.02 * number, *ends, packet(number)) for number in range(8)]
+    items += live(Connection(key_of(host_port=5004, peer_port=5004, proto=UDP), first_at=100.2), 101, 104)
+    _, events = run(HOME, items, until=104.0)
+    (alert,) = alerts(events)
+    assert (alert.confidence, alert.raised) == ("certain", 101.0)
+    assert [session.protocol for session in sessions(events)] == ["rtp"]
+    _, events = run(HOME, items, until=104.0, detectors=DETECTORS - {"rtp", "shape"})
+    assert not events, "with the detector off nothing is found, so the test can fail"
+
+
+def test_an_opaque_stream_is_likely_and_ends_in_silence() -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    _, events = run(HOME, live(connection, 101, 131), until=160.0)
+    assert [(alert.state, alert.confidence) for alert in alerts(events)] == [("open", "likely"), ("closed", "likely")]
+    assert alerts(events)[0].raised <= 107.0
+    assert sessions(events)[-1].ended == 130.0
+    _, events = run(
+        HOME, live(Connection(key_of(), first_at=100.0), 101, 131), until=160.0, detectors=DETECTORS - {"shape"}
+    )
+    assert not alerts(events)
+
+
+def test_what_a_viewer_without_a_name_in_dns_is_called() -> None:
+    answer = (
+        b"\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x05relay\x05maker\x07example\x00\x00\x01\x00\x01"
+        b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04" + bytes(int(part) for part in STRANGER_IP.split("."))
+    )
+    dns = datagram(100.1, (GATEWAY_MAC, "192.168.1.1", 53), (CAMERA_MAC, CAMERA_IP, 40001), answer)
+    _, events = run(HOME, [dns, *live(Connection(key_of(), first_at=100.2), 101, 109)], until=109.0)
+    assert alerts(events)[0].peer.name == "relay.maker.example"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds_", "dry"), [(2_000_000, 1, 0), (2_000_000, 16, 0), (8_000_000, 64, 1), (8_000_000, 13, 1)]
+)
+def test_a_clip_is_a_session_but_no_alert(size: int, seconds_: int, dry: int) -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    items = [connection.second(101.0 + at, up=size // seconds_, pauses=40, dry=dry) for at in range(seconds_)]
+    _, events = run(HOME, items, until=190.0)
+    assert not alerts(events)
+    assert [(session.state, session.cls) for session in sessions(events)] == [("open", "unknown"), ("closed", "clip")]
+
+
+def test_a_firmware_download_is_a_download() -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    _, events = run(HOME, [connection.second(101.0 + at, down=2_000_000) for at in range(10)], until=130.0)
+    assert [session.cls for session in sessions(events)] == ["unknown", "download"]
+    assert not alerts(events)
+
+
+def test_never_and_privacy_hours_are_told_even_of_the_owners_devices() -> None:
+    private = Home(
+        cameras=(Camera("porch", CAMERA_MAC, never=True),), devices=(Device("phone", LAPTOP_MAC, owner=True),)
+    )
+    _, events = run(private, rtsp_view(100.5, peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC), until=101.0)
+    assert [(alert.type, alert.severity) for alert in alerts(events)] == [("privacy", "critical")]
+
+
+def test_a_permission_that_runs_out_during_a_viewing_is_noticed() -> None:
+    timed = Home(
+        timezone="UTC", cameras=HOME.cameras, devices=HOME.devices, expects=(Expect("*", "nvr", (), "00:00-00:02"),)
+    )
+    items = [*rtsp_view(100.5, peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC)]
+    items += live(
+        Connection(key_of(LAPTOP_IP, 554, 50000), first_at=100.5, peer_mac=LAPTOP_MAC, first_up=False), 101, 140
+    )
+    _, events = run(timed, items, until=140.0)
+    assert [(session.state, session.verdict) for session in sessions(events)] == [
+        ("open", "expected"),
+        ("update", "unexpected"),
+    ]
+    assert [alert.raised for alert in alerts(events)] == [120.0]
+
+
+def test_a_camera_keeps_its_name_when_its_address_changes() -> None:
+    talk = frame(
+        Ether(src=CAMERA_MAC, dst="ff:ff:ff:ff:ff:ff")
+        / ARP(op=1, hwsrc=CAMERA_MAC, psrc="192.168.1.77", pdst="192.168.1.1"),
+        100.5,
+    )
+    guard, _ = run(HOME, [talk], until=101.0)
+    assert guard.addresses() == {"porch": ("192.168.1.77",)}
+    assert [(device.mac, device.ips) for device in guard.seen_devices()] == [(CAMERA_MAC, ("192.168.1.77",))]
+
+
+def test_the_wall_clock_moves_labels_and_not_durations() -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    guard, events = run(HOME, live(connection, 101, 110), until=110.0, offset_s=1_000_000.0)
+    assert alerts(events)[0].started == pytest.approx(1_000_100.0)
+    guard.offset_s += 86_400
+    late = [event for at in range(111, 140) for event in guard.tick(float(at))]
+    closed = next(event for event in late if isinstance(event, Session))
+    assert closed.ended is not None
+    assert closed.ended - closed.started == pytest.approx(9.0)
+
+
+def test_facts_are_read_and_hold_no_secret() -> None:
+    talk = Dialogue(100.5)
+    secret = "hunter2hunter2"
+    request = (
+        f"DESCRIBE rtsp://admin:{secret}@{CAMERA_IP}/s?password={secret} RTSP/1.0\nCSeq: 2\n"
+        f'Authorization: Digest username="admin", response="{secret}", nonce="{secret}"\nCookie: {secret}\n\n'
+    )
+    items = [
+        *talk.open(),
+        talk.says(False, request),
+        talk.says(True, f"RTSP/1.0 401 No\nCSeq: 2\nSession: {secret}\n\n"),
+    ]
+    guard, _ = run(HOME, items, until=102.0)
+    facts = guard.take_facts()
+    assert [(fact.what, fact.detail["method"], fact.detail["status"]) for fact in facts] == [
+        ("rtsp", "DESCRIBE", None),
+        ("rtsp", "DESCRIBE", 401),
+    ]
+    assert facts[0].client == (STRANGER_IP, 50000)
+    assert facts[0].server == (CAMERA_IP, 554)
+    assert secret not in repr(facts)
+    assert not [held for held in everything_in(guard) if secret.encode() in held]
+
+
+def test_odd_frames_are_counted_and_the_guard_goes_on() -> None:
+    good = next(iter(rtsp_view(100.9)))
+    odd = [Frame(100.2, good.data[:20], 20), Frame(100.3, b"", 0), Frame(100.4, b"\xff" * 60, 60)]
+    guard, events = run(HOME, [*odd, *rtsp_view(100.9)], until=102.0)
+    assert sum(number for name, number in guard.counters().items() if name.startswith("odd-")) >= 2
+    assert len(alerts(events)) == 1
+
+
+def test_twice_the_same_input_gives_the_same_events() -> None:
+    def once() -> list[object]:
+        return run(HOME, [*rtsp_view(100.5), *live(Connection(key_of(), first_at=100.0), 101, 120)], until=150.0)[1]
+
+    assert once() == once()
+
+
+def test_after_a_restart_the_same_viewing_makes_no_second_alert() -> None:
+    first, events = run(HOME, live(Connection(key_of(), first_at=100.0), 101, 120), until=119.0)
+    resumed = tuple(first.open_alerts())
+    assert resumed
+    _, again = run(HOME, live(Connection(key_of(), first_at=100.0), 125, 140), until=139.0, start=124.0, resume=resumed)
+    assert {alert.id for alert in alerts(again)} == {alerts(events)[0].id}
+    assert "open" not in [alert.state for alert in alerts(again)]

@@ -1,0 +1,147 @@
+"""neighbours.py: scope goes by the other MAC; gateways are learned; peers get names; tables are capped."""
+
+import ipaddress
+
+import pytest
+
+from camguard.events import Camera, Device, Home, Own
+from camguard.neighbours import DEVICES_MAX, GATEWAYS_MAX, NAMES_MAX, Neighbours, is_private
+from camguard.protocols import Reading
+from tests.traffic import CAMERA_MAC, GATEWAY_IP, GATEWAY_MAC, LAPTOP_IP, LAPTOP_MAC, STRANGER_IP, mac_bytes
+
+GATEWAY, LAPTOP = mac_bytes(GATEWAY_MAC), mac_bytes(LAPTOP_MAC)
+
+
+def packed(ip: str) -> bytes:
+    return ipaddress.ip_address(ip).packed
+
+
+def home(**more: object) -> Home:
+    return Home(
+        cameras=(Camera("porch", CAMERA_MAC),),
+        devices=(Device("laptop", LAPTOP_MAC), Device("office", ips=("203.0.113.77",))),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def learned(**more: object) -> Neighbours:
+    neighbours = Neighbours(home(**more), None, Own(gateway_ips=frozenset({packed(GATEWAY_IP)})))
+    neighbours.binds(GATEWAY, GATEWAY_IP, 1.0)
+    return neighbours
+
+
+@pytest.mark.parametrize(
+    ("ip", "mac", "scope"),
+    [
+        (STRANGER_IP, GATEWAY, "wan"),
+        ("192.168.1.99", GATEWAY, "wan"),  # a stranger in the router's VPN, or behind its SNAT
+        ("2001:db8::99", GATEWAY, "wan"),
+        (GATEWAY_IP, GATEWAY, "gateway"),
+        (LAPTOP_IP, LAPTOP, "lan"),
+        ("2001:db8::30", LAPTOP, "lan"),  # a global address, but a MAC of its own
+        ("10.9.9.9", b"", "lan"),  # routed camera: no MAC is seen, so the address decides
+        (STRANGER_IP, b"", "wan"),
+        ("224.0.0.251", mac_bytes("01:00:5e:00:00:fb"), "multicast"),
+        ("ff02::fb", mac_bytes("33:33:00:00:00:fb"), "multicast"),
+        ("255.255.255.255", mac_bytes("ff:ff:ff:ff:ff:ff"), "multicast"),
+    ],
+)
+def test_scope(ip: str, mac: bytes, scope: str) -> None:
+    assert learned().scope(packed(ip), mac) == scope
+
+
+def test_networks_of_the_owner_behind_the_gateway_are_home() -> None:
+    assert learned(local=("192.168.50.0/24",)).scope(packed("192.168.50.7"), GATEWAY) == "lan"
+
+
+def test_a_configured_gateway_counts_alone() -> None:
+    neighbours = learned(gateway=LAPTOP_MAC)
+    assert neighbours.scope(packed("192.168.1.99"), LAPTOP) == "wan"
+    assert neighbours.scope(packed("192.168.1.99"), GATEWAY) == "lan"
+
+
+def test_the_guards_own_machine_is_the_gateway_where_it_routes() -> None:
+    own = Own(macs=frozenset({GATEWAY}), ips=frozenset({packed(GATEWAY_IP)}), routes=True)
+    neighbours = Neighbours(home(), None, own)
+    assert neighbours.scope(packed(STRANGER_IP), GATEWAY) == "wan"
+    assert neighbours.scope(packed(GATEWAY_IP), GATEWAY) == "gateway"
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading("dhcp", {"message": "ack", "mac": None, "ip": None, "name": None, "router": GATEWAY_IP}, True),
+        Reading("ndp", {"kind": "ra", "mac": GATEWAY_MAC, "ip": "fe80::1", "router": True, "prefixes": ()}),
+    ],
+    ids=["dhcp", "router-advertisement"],
+)
+def test_the_gateway_is_learned(reading: Reading) -> None:
+    neighbours = Neighbours(home(), None, Own())
+    assert neighbours.scope(packed("10.8.0.2"), GATEWAY) == "lan"
+    neighbours.said(Reading("arp", {"mac": GATEWAY_MAC, "ip": GATEWAY_IP}), GATEWAY, 1.0)
+    neighbours.said(reading, GATEWAY, 2.0)
+    assert neighbours.scope(packed("10.8.0.2"), GATEWAY) == "wan"
+
+
+def test_a_mac_that_carries_public_addresses_is_a_gateway() -> None:
+    neighbours = Neighbours(home(), None, Own())
+    neighbours.carries(GATEWAY, packed(STRANGER_IP))
+    neighbours.carries(LAPTOP, packed(LAPTOP_IP))
+    for prefix in ("2001:db8:1::1", "2001:db8:2::1"):
+        neighbours.carries(LAPTOP, packed(prefix))
+    assert neighbours.scope(packed("192.168.9.9"), GATEWAY) == "wan"
+    assert neighbours.scope(packed("192.168.9.9"), LAPTOP) == "lan", "two prefixes are a renumbered home"
+    neighbours.carries(LAPTOP, packed("2001:db8:3::1"))
+    assert neighbours.scope(packed("192.168.9.9"), LAPTOP) == "wan"
+
+
+def test_a_peer_is_named_by_what_its_camera_was_told() -> None:
+    neighbours = learned()
+    neighbours.named(1, STRANGER_IP, "relay.example")
+    assert neighbours.peer(1, packed(STRANGER_IP), 443, GATEWAY).name == "relay.example"
+    assert neighbours.peer(2, packed(STRANGER_IP), 443, GATEWAY).name is None, "another camera was told nothing"
+
+
+def test_devices_have_the_owners_names_only_at_home() -> None:
+    neighbours = learned()
+    assert neighbours.peer(1, packed(LAPTOP_IP), 9, LAPTOP).device == "laptop"
+    assert neighbours.peer(1, packed(LAPTOP_IP), 9, GATEWAY).device is None
+    assert neighbours.peer(1, packed("203.0.113.77"), 9, GATEWAY).device == "office"
+
+
+def test_a_camera_keeps_its_addresses_as_they_change() -> None:
+    neighbours = learned()
+    for ip in ("192.168.1.10", "192.168.1.55", "192.168.1.10"):
+        neighbours.said(Reading("arp", {"mac": CAMERA_MAC, "ip": ip}), mac_bytes(CAMERA_MAC), 1.0)
+    assert neighbours.ips_of(mac_bytes(CAMERA_MAC)) == ("192.168.1.10", "192.168.1.55")
+
+
+def test_devices_are_told_when_something_is_new() -> None:
+    neighbours = learned()
+    ack = {"message": "ack", "mac": CAMERA_MAC, "ip": "192.168.1.10", "name": None, "router": None}
+    neighbours.said(Reading("dhcp", ack | {"message": "request", "name": "porch-cam"}, False), b"", 1.0)
+    neighbours.said(Reading("dhcp", ack, True), GATEWAY, 2.0)
+    neighbours.speaks_camera(mac_bytes(CAMERA_MAC), 3.0)
+    seen = {device.mac: device for device in neighbours.changed_devices(3.0, 1000.0)}[CAMERA_MAC]
+    assert (seen.ips, seen.name, seen.speaks_camera) == (("192.168.1.10",), "porch-cam", True)
+    assert (seen.first_time, seen.last_time) == (1001.0, 1003.0)
+    assert not neighbours.changed_devices(4.0, 1000.0)
+
+
+def test_tables_are_capped_and_say_so() -> None:
+    neighbours = learned()
+    for number in range(DEVICES_MAX + 10):
+        neighbours.heard(b"\x02\x99" + number.to_bytes(4, "big"), float(number))
+    for number in range(NAMES_MAX + 10):
+        neighbours.named(1, str(ipaddress.ip_address(number + 1)), "x")
+    for number in range(GATEWAYS_MAX + 10):
+        neighbours.carries(b"\x02\x98" + number.to_bytes(4, "big"), packed(STRANGER_IP))
+    assert neighbours.counters["devices-evicted"] == 11
+    assert neighbours.counters["names-evicted"] == 10
+    assert neighbours.counters["gateways-refused"] == 11
+    assert neighbours.scope(packed("10.8.0.2"), GATEWAY) == "wan", "the real gateway is still known"
+
+
+def test_addresses_that_mean_something_only_at_home() -> None:
+    assert all(is_private(ip) for ip in ("10.1.2.3", "172.31.0.1", "192.168.0.1", "fe80::1", "fd00::1", "169.254.1.1"))
+    assert not any(is_private(ip) for ip in ("172.32.0.1", "100.64.0.1", "203.0.113.1", "2001:db8::1"))
