@@ -162,8 +162,8 @@ class Stream(NamedTuple):
 
 
 def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | NotMine, tuple[Reading, ...]]:
-    """DNS over TCP (RFC 7766): messages behind two bytes of length each. A gap or a message that is none ends it."""
-    if isinstance(state, NotMine) or chunk.gap:
+    """DNS over TCP (RFC 7766): messages behind two bytes of length each. A hole or a message that is none ends it."""
+    if isinstance(state, NotMine) or (chunk.gap and state is not None):
         return NOT_MINE, ()
     state = state or Stream()
     data = (state.up if chunk.up else state.down) + chunk.data

@@ -27,6 +27,7 @@ from camguard.protocols.text import (
     headers,
     number,
     printable,
+    transport,
 )
 
 METHODS = (
@@ -40,19 +41,21 @@ _OF_SERVER = frozenset({"REDIRECT", "PLAY_NOTIFY"})
 BODY_CAP = 256 * 1024  # bytes; an SDP has a few thousand
 PENDING_CAP = 16  # unanswered requests each way; clients send one or two ahead
 UNREAD_CAP = 64 * 1024  # bytes without anything readable before a connection joined in the middle is given up
-MESSAGES_CAP = 4096  # steps for one chunk: bounds the work for a chunk of empty frames
+TAIL_CAP = 32 * 1024  # unread bytes of one direction
+STEPS_CAP = 1024  # for one chunk: bounds the work for a chunk of empty frames
 
 _METHOD = "|".join(METHODS).encode()
 _REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n ]{1,4096}) +RTSP/\d\.\d[ \t]*\r?\n")
 _ANSWER = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: [^\r\n]*)?\r?\n")
-#: A message start, or a media frame: "$", channel, length, then a byte with RTP's version 2 (RFC 2326 section 10.12).
-_START = re.compile(
-    rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)|\$[\x00-\x1f]..[\x80-\xbf]", re.DOTALL
-)
+#: A message start, as far as it can be told inside of media; behind it enough to hold a start that is cut.
+_TEXT = re.compile(rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)")
+#: A media frame: "$", channel, length, then a byte with RTP's version 2 (RFC 2326 section 10.12).
+_FRAME = re.compile(rb"\$[\x00-\x1f]..[\x80-\xbf]", re.DOTALL)
 _LONGEST_START = 24
 _STARTS = (*(m.encode() + b" " for m in METHODS), b"RTSP/")
+#: RTSP inside HTTP (QuickTime's way, still in ffmpeg and Axis): the answers and the media come on the GET connection.
 _TUNNEL = re.compile(
-    rb"GET [^\r\n]* HTTP/1\.[01]\r?\n(?:[^\r\n]+\r?\n)*?(?i:accept: *application/x-rtsp-tunnelled|x-sessioncookie:)"
+    rb"GET [^\r\n]+\r?\n(?:[^\r\n]+\r?\n)*?(?i:accept: *application/x-rtsp-tunnelled|x-sessioncookie:)"
 )
 
 
@@ -66,23 +69,28 @@ class Request(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One direction: unread bytes, bytes still to pass over, whether we stand at a message start, requests waiting."""
+    """One direction: unread bytes, bytes still to pass over, whether we look for a start, requests waiting."""
 
     tail: bytes = b""
     skip: int = 0
     lost: bool = False
     pending: tuple[Request, ...] = ()
-    frames: int = 0  # media frames one behind the other since we were lost
+    frames: int = 0  # media frames one behind the other
+    guess: bool = False  # the start we stand at was found by its looks
 
 
 class State(NamedTuple):
-    """A connection. `client_up`: the RTSP client is the camera; `known`: a message was read; `told`: media was told."""
+    """A connection. `client_up`: the RTSP client is the camera; `known`: a message was read; `told`: media was told.
+
+    `tunnel`: it began as RTSP inside HTTP. `unread`: bytes seen before anything was read.
+    """
 
     up: Side = Side()
     down: Side = Side()
     client_up: bool | None = None
     known: bool = False
     told: bool = False
+    tunnel: bool = False
     unread: int = 0
 
 
@@ -94,14 +102,14 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     side = state.up if chunk.up else state.down
     if chunk.gap:
         side = Side(lost=True, pending=side.pending)
-    data = side.tail + chunk.data
-    skipped = min(side.skip, len(data))
-    side = side._replace(tail=data[skipped:], skip=side.skip - skipped)
-    state = _put(state, chunk.up, side)
-    if not state.known and not _may_be_mine(side):
+    side = _arrive(side, chunk.data)
+    surely_at_start = not side.lost and not side.guess
+    tunnel = state.tunnel or (not state.known and _TUNNEL.match(side.tail) is not None)
+    state = _put(state, chunk.up, side)._replace(tunnel=tunnel)
+    if not state.known and not tunnel and not _may_be_mine(side):
         return NOT_MINE, ()
     readings: list[Reading] = []
-    for _ in range(MESSAGES_CAP):
+    for _ in range(STEPS_CAP):
         before = state.up if chunk.up else state.down
         if not before.tail or before.skip:
             break
@@ -109,11 +117,23 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
         readings += news
         if (state.up if chunk.up else state.down) == before:
             break
+    side = state.up if chunk.up else state.down
+    if len(side.tail) > TAIL_CAP:
+        state = _put(state, chunk.up, side._replace(tail=side.tail[-_LONGEST_START:], lost=True))
     if not state.known:
         state = state._replace(unread=state.unread + len(chunk.data))
-        if state.unread > UNREAD_CAP:
+        if state.unread > UNREAD_CAP or (surely_at_start and side.lost and not tunnel):
             return NOT_MINE, ()
     return state, tuple(readings)
+
+
+def _arrive(side: Side, data: bytes) -> Side:
+    """New bytes behind the unread ones, less those to pass over; but a frame that was a guess hides no message."""
+    if side.skip and side.guess and (found := _TEXT.search(data)) and found.start() < side.skip:
+        return side._replace(tail=data[found.start() :], skip=0)
+    data = side.tail + data
+    skipped = min(side.skip, len(data))
+    return side._replace(tail=data[skipped:], skip=side.skip - skipped)
 
 
 def _put(state: State, up: bool, side: Side) -> State:
@@ -147,21 +167,21 @@ def _step(state: State, up: bool) -> tuple[State, list[Reading]]:
         if data.strip(b"\r\n") == b"" or data[:1] in b"\r\n":
             return _put(state, up, side._replace(tail=data.lstrip(b"\r\n"))), []
         return _get_lost(state, up, "rtsp-start")
-    found = _START.search(data)
+    found = _TEXT.search(data) or _FRAME.search(data)
     if found is None:
         return _put(state, up, side._replace(tail=data[-_LONGEST_START:])), []
-    return _put(state, up, side._replace(tail=data[found.start() :], lost=False)), []
+    return _put(state, up, side._replace(tail=data[found.start() :], lost=False, guess=True)), []
 
 
 def _get_lost(state: State, up: bool, name: str) -> tuple[State, list[Reading]]:
     """Pass over one byte and look for the next start from there."""
     side = state.up if up else state.down
-    odd = [Reading("odd", {"name": name})] if state.known else []
+    odd = [Reading("odd", {"name": name})] if state.known and not side.guess else []
     return _put(state, up, side._replace(tail=side.tail[1:], lost=True, frames=0)), odd
 
 
 def _media(state: State, up: bool) -> tuple[State, list[Reading]]:
-    """Pass over one interleaved frame; tell of media once if two frames followed each other and no SETUP was read."""
+    """Pass over one interleaved frame; tell of media once, where two frames followed each other without a SETUP."""
     side = state.up if up else state.down
     data = side.tail
     if len(data) < 6:
@@ -171,6 +191,7 @@ def _media(state: State, up: bool) -> tuple[State, list[Reading]]:
         return _get_lost(state, up, "rtsp-interleaved")
     passed = min(4 + size, len(data))
     side = side._replace(tail=data[passed:], skip=4 + size - passed, frames=side.frames + 1)
+    side = side._replace(guess=side.guess and side.frames < 2)
     state = _put(state, up, side)
     if state.told or side.frames < 2 or len(data) < 16 or not (data[5] & 0x7F <= 34 or data[5] & 0x7F >= 96):
         return state, []
@@ -197,7 +218,7 @@ def _message(state: State, up: bool, end: int) -> tuple[State, list[Reading]]:
         odd, side = [Reading("odd", {"name": "rtsp-length"})], side._replace(lost=True)
     body = length if length is not None and length <= BODY_CAP else 0
     passed = min(end + body, len(side.tail))
-    side = side._replace(tail=side.tail[passed:], skip=end + body - passed, frames=0)
+    side = side._replace(tail=side.tail[passed:], skip=end + body - passed, frames=0, guess=False)
     state = _put(state, up, side)._replace(known=True)
     if request:
         state, news = _request(state, up, request.group(1).decode(), request.group(2).decode("latin-1"), fields)
@@ -211,7 +232,7 @@ def _request(state: State, up: bool, method: str, url: str, fields: dict[str, st
     if method in _OF_CLIENT or state.client_up is None:
         state = state._replace(client_up=up != (method in _OF_SERVER))
     side = state.up if up else state.down
-    asked = _transport(fields.get("transport", ""))
+    asked = transport(fields.get("transport", ""))
     detail: Detail = {
         "method": method,
         "url": bare_url(url),
@@ -244,7 +265,7 @@ def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tupl
         waiting = other.pending[0]
     if state.client_up is None:
         state = state._replace(client_up=not up)
-    given = _transport(fields.get("transport", ""))
+    given = transport(fields.get("transport", ""))
     if waiting is not None:
         pending = tuple(r for r in other.pending if r is not waiting)
         state = _put(state, not up, other._replace(pending=pending))
@@ -257,6 +278,7 @@ def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tupl
         detail["client_ports"] = given.client_ports or (waiting.client_ports if waiting else ())
         detail["server_ports"], detail["interleaved"] = given.server_ports, given.interleaved
         detail["destination"], detail["mode"] = given.destination, given.mode or detail["mode"]
+        state = state._replace(told=True)
     return state, [Reading("rtsp", detail, from_server=up != state.client_up)]
 
 
@@ -278,57 +300,3 @@ def _unasked(fields: dict[str, str]) -> Detail:
         "user_agent": None,
         "scheme": None,
     }
-
-
-class Transport(NamedTuple):
-    """The first offer of a Transport header, as far as it says."""
-
-    kind: str | None
-    client_ports: tuple[str, ...]
-    server_ports: tuple[str, ...]
-    interleaved: tuple[str, ...]
-    destination: str | None
-    mode: str | None
-
-
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
-_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
-
-
-def _transport(value: str) -> Transport:
-    """Take apart a Transport header (RFC 2326 section 12.39; dest_addr and src_addr of RFC 7826 section 18.54)."""
-    first = value[:1024].partition(",")[0]
-    protocol, *parts = (part.strip() for part in first.split(";"))
-    fields = {name.strip().lower(): text.strip().strip('"') for name, _, text in (p.partition("=") for p in parts)}
-    if not protocol.upper().startswith(("RTP/", "MP2T", "RAW/", "X-REAL-RDT", "SRTP")):
-        return Transport(None, (), (), (), None, None)
-    channels = _range(fields.get("interleaved", ""))
-    client = _range(fields.get("client_port", "")) or _dest_ports(fields.get("dest_addr", ""))
-    server = _range(fields.get("server_port", "")) or _dest_ports(fields.get("src_addr", ""))
-    if "multicast" in fields:
-        kind, client = "multicast", client or _range(fields.get("port", ""))
-    else:
-        kind = "tcp" if channels or protocol.upper().endswith("/TCP") else "udp"
-    destination = fields.get("destination", "")
-    mode = fields.get("mode", "").lower() or None
-    return Transport(
-        kind,
-        client,
-        server,
-        channels,
-        destination if _ADDRESS.fullmatch(destination) else None,
-        "record" if mode in ("record", "receive") else "play" if mode else None,
-    )
-
-
-def _range(text: str) -> tuple[str, ...]:
-    """ "8000-8001" -> ("8000", "8001"); numbers above 65535 are none."""
-    found = _PORTS.match(text)
-    parts = [part for part in found.groups() if part] if found else []
-    return tuple(parts) if all(int(part) <= 65535 for part in parts) else ()
-
-
-def _dest_ports(text: str) -> tuple[str, ...]:
-    """The ports of quoted addresses: '":8000"/":8001"' -> ("8000", "8001")."""
-    ports = re.findall(r":(\d{1,5})\"?(?=/|$)", text)[:2]
-    return tuple(ports) if all(int(port) <= 65535 for port in ports) else ()

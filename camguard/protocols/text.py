@@ -89,3 +89,57 @@ def bare_url(url: str) -> str:
     plain = _PERCENT.sub(lambda hit: chr(int(hit.group()[1:], 16)), rest)
     rest = rest.partition("/")[0] if plain != rest and _SECRET_WORD.search(plain) else _SECRET_WORD.sub("", rest)
     return printable(f"{scheme}{slashes}{rest}")
+
+
+class Transport(NamedTuple):
+    """The first offer of a Transport header, as far as it says."""
+
+    kind: str | None
+    client_ports: tuple[str, ...]
+    server_ports: tuple[str, ...]
+    interleaved: tuple[str, ...]
+    destination: str | None
+    mode: str | None
+
+
+_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
+
+
+def transport(value: str) -> Transport:
+    """Take apart a Transport header (RFC 2326 section 12.39; dest_addr and src_addr of RFC 7826 section 18.54)."""
+    first = value[:1024].partition(",")[0]
+    protocol, *parts = (part.strip() for part in first.split(";"))
+    fields = {name.strip().lower(): text.strip().strip('"') for name, _, text in (p.partition("=") for p in parts)}
+    if not protocol.upper().startswith(("RTP/", "MP2T", "RAW/", "X-REAL-RDT", "SRTP")):
+        return Transport(None, (), (), (), None, None)
+    channels = _range(fields.get("interleaved", ""))
+    client = _range(fields.get("client_port", "")) or _dest_ports(fields.get("dest_addr", ""))
+    server = _range(fields.get("server_port", "")) or _dest_ports(fields.get("src_addr", ""))
+    if "multicast" in fields:
+        kind, client = "multicast", client or _range(fields.get("port", ""))
+    else:
+        kind = "tcp" if channels or protocol.upper().endswith("/TCP") else "udp"
+    destination = fields.get("destination", "")
+    mode = fields.get("mode", "").lower() or None
+    return Transport(
+        kind,
+        client,
+        server,
+        channels,
+        destination if _ADDRESS.fullmatch(destination) else None,
+        "record" if mode in ("record", "receive") else "play" if mode else None,
+    )
+
+
+def _range(text: str) -> tuple[str, ...]:
+    """ "8000-8001" -> ("8000", "8001"); numbers above 65535 are none."""
+    found = _PORTS.match(text)
+    parts = [part for part in found.groups() if part] if found else []
+    return tuple(parts) if all(int(part) <= 65535 for part in parts) else ()
+
+
+def _dest_ports(text: str) -> tuple[str, ...]:
+    """The ports of quoted addresses: '":8000"/":8001"' -> ("8000", "8001")."""
+    ports = re.findall(r":(\d{1,5})\"?(?=/|$)", text)[:2]
+    return tuple(ports) if all(int(port) <= 65535 for port in ports) else ()

@@ -23,7 +23,7 @@ class State(NamedTuple):
 
 def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
     """Feed ordered bytes; NOT_MINE with the reading, or when this is no TLS or its start is missing."""
-    if isinstance(state, NotMine) or chunk.gap:
+    if isinstance(state, NotMine) or (chunk.gap and state is not None):
         return NOT_MINE, ()
     if state is None:
         state = State(chunk.up, b"")

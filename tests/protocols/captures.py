@@ -1,0 +1,77 @@
+"""The corpus of real captures as the readers get it: ordered bytes of TCP connections, payloads of UDP.
+
+CAMGUARD_CORPUS names the folder, else ../shared/corpus beside the project; where it is absent the tests are skipped.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from camguard.capture import pcap
+from camguard.decode import decode
+from camguard.errors import Malformed
+from camguard.events import TCP, UDP, Chunk, Packet
+from camguard.track import Half
+
+CORPUS = Path(os.environ.get("CAMGUARD_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
+
+
+@cache
+def truth() -> dict[str, dict[str, Any]]:
+    """What tshark read in each capture, by the capture's name; empty where the corpus is absent."""
+    path = CORPUS / "truth.json"
+    return json.loads(path.read_text())["files"] if path.exists() else {}
+
+
+Ends = tuple[bytes, int, bytes, int]
+
+
+class Said(NamedTuple):
+    """Ordered TCP bytes of one connection: `ends` as the sender of its first packet sees them."""
+
+    ends: Ends
+    chunk: Chunk
+
+
+def packets(name: str) -> Iterator[Packet]:
+    for frame in pcap.frames(CORPUS / name):
+        try:
+            yield decode(frame)
+        except Malformed:
+            continue
+
+
+def datagrams(name: str) -> Iterator[Packet]:
+    return (p for p in packets(name) if p.proto == UDP and p.payload and p.fragment is None)
+
+
+def dialogues(name: str) -> Iterator[Said]:
+    """`up` is the side that answers (the camera of an ordinary viewing). Holes are told after a second, as live."""
+    halves: dict[Ends, tuple[Half, Half]] = {}
+    second = None
+    for packet in packets(name):
+        if second is not None and int(packet.at) != second:
+            yield from _late(halves)
+        second = int(packet.at)
+        if packet.proto != TCP or packet.fragment is not None:
+            continue
+        ends = (packet.src, packet.sport, packet.dst, packet.dport)
+        up = ends not in halves and (ends[2:] + ends[:2]) in halves
+        if up:
+            ends = ends[2:] + ends[:2]
+        if ends in halves and packet.tcp_flags & 18 == 2 and not up:
+            halves.pop(ends)  # the ports are used again
+        half = halves.setdefault(ends, (Half(), Half()))[up]
+        for data, gap in half.take(packet.seq, packet.tcp_flags, packet.payload):
+            yield Said(ends, Chunk(up, data, gap))
+    yield from _late(halves)
+
+
+def _late(halves: dict[Ends, tuple[Half, Half]]) -> Iterator[Said]:
+    for ends, pair in halves.items():
+        for up in (False, True):
+            for data, gap in pair[up].flush():
+                yield Said(ends, Chunk(up, data, gap))

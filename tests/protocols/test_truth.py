@@ -1,0 +1,178 @@
+"""Every capture of the corpus: what our readers say against what tshark said. What differs must be explained here.
+
+Prints the explained differences (pytest -s); an unexplained one fails.
+"""
+
+import ipaddress
+import struct
+from collections import Counter, defaultdict
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from camguard.errors import Malformed
+from camguard.protocols import NOT_MINE, STREAM_READERS, dns, rtp
+from tests.protocols.captures import datagrams, dialogues, truth
+
+pytestmark = pytest.mark.skipif(not truth(), reason="the corpus of captures is not here (CAMGUARD_CORPUS)")
+
+#: Readings that are odd on purpose, or because the capture was made to be: (capture, name) -> why.
+ODD_EXPECTED: dict[tuple[str, str], str] = {}
+
+
+class Read:
+    """All that our readers say about one capture."""
+
+    def __init__(self, name: str) -> None:
+        self.queries: set[str] = set()
+        self.answers: dict[str, set[str]] = defaultdict(set)
+        self.beside: dict[str, set[str]] = defaultdict(set)  # addresses outside the answer section: of name servers
+        self.sni: set[str] = set()
+        self.rtsp: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
+        self.rtp: set[tuple[str, int, int]] = set()
+        self.odd: Counter[str] = Counter()
+        states: dict[Any, Any] = {}
+        for packet in datagrams(name):
+            if 53 in (packet.sport, packet.dport):
+                self._dns(packet.payload)
+                continue
+            key = (packet.src, packet.sport, packet.dst, packet.dport)
+            states[key], readings = rtp.read(states.get(key), packet.payload, not packet.truncated)
+            for reading in readings:
+                source = str(ipaddress.ip_address(packet.src))
+                self.rtp.add((source, packet.sport, reading.detail["ssrc"]))  # type: ignore[arg-type]
+        self._streams(name)
+
+    def _dns(self, payload: bytes) -> None:
+        try:
+            reading = dns.read(payload)
+        except Malformed as error:
+            self.odd[str(error)] += 1
+            return
+        self._dns_reading(reading)
+        if reading.from_server:
+            self.beside[str(reading.detail["qname"])] |= behind_answers(payload)
+
+    def _dns_reading(self, reading: Any) -> None:
+        if not reading.from_server:
+            self.queries.add(reading.detail["qname"])
+        for name, ip in dns.addresses(reading):
+            self.answers[name].add(ip)
+
+    def _streams(self, name: str) -> None:
+        states: dict[Any, Any] = {}
+        for said in dialogues(name):
+            for word, read in STREAM_READERS.items():
+                key = (said.ends, word)
+                if states.get(key) is NOT_MINE:
+                    continue
+                states[key], readings = read(states.get(key), said.chunk)
+                for reading in readings:
+                    detail = reading.detail
+                    if reading.what == "tls-hello" and detail["sni"]:
+                        self.sni.add(str(detail["sni"]))
+                    elif reading.what == "dns":
+                        self._dns_reading(reading)
+                    elif reading.what == "rtsp":
+                        src, _, dst, dport = said.ends
+                        ends = (str(ipaddress.ip_address(src)), f"{ipaddress.ip_address(dst)}:{dport}")
+                        asked = (str(detail["method"]), str(detail["url"]))
+                        told = ("status", str(detail["status"])) if detail["status"] else asked
+                        self.rtsp[ends].append(told)
+                    elif reading.what == "odd":
+                        self.odd[str(detail["name"])] += 1
+
+
+def behind_answers(payload: bytes) -> set[str]:
+    """The addresses in the authority and additional sections (what tshark counts and a look-up does not)."""
+    questions, answers, authority, additional = struct.unpack_from(">HHHH", payload, 4)
+    at, found = 12, set()
+    for _ in range(questions):
+        at = dns.read_name(payload, at)[1] + 4
+    for index in range(answers + authority + additional):
+        at = dns.read_name(payload, at)[1]
+        kind, size = struct.unpack_from(">H6xH", payload, at)
+        at += 10
+        if index >= answers and kind in (1, 28):
+            found.add(str(ipaddress.ip_address(payload[at : at + size])))
+        at += size
+    return found
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[str, Read]:
+    return {name: Read(name) for name in truth()}
+
+
+def test_every_dns_name_asked_for(ours: dict[str, Read]) -> None:
+    names = 0
+    for name, theirs in truth().items():
+        expected = {row["name"].lower() for row in theirs.get("dns_queries") or []}
+        names += len(expected)
+        assert ours[name].queries == expected, name
+    assert names > 300
+
+
+def test_every_dns_address(ours: dict[str, Read]) -> None:
+    """tshark's lists also hold addresses of name servers (additional section): nobody asked for those."""
+    name_servers = 0
+    for name, theirs in truth().items():
+        read = ours[name]
+        for asked, ips in (theirs.get("dns_answers") or {}).items():
+            expected = {str(ipaddress.ip_address(ip)) for ip in ips}
+            got, beside = read.answers[asked.lower()], read.beside[asked.lower()]
+            assert got <= expected, (name, asked)
+            assert expected - got <= beside, (name, asked, expected - got - beside)
+            name_servers += len(expected - got)
+        assert {n for n, ips in read.answers.items() if ips} <= {n.lower() for n in theirs.get("dns_answers") or {}}, (
+            name
+        )
+    print(f"dns: {name_servers} addresses of name servers are not counted as answers")
+
+
+def test_every_tls_server_name(ours: dict[str, Read]) -> None:
+    names = 0
+    for name, theirs in truth().items():
+        expected = {row["name"].lower() for row in theirs.get("tls_sni") or []}
+        names += len(expected)
+        assert ours[name].sni == expected, name
+    assert names > 50
+
+
+def test_every_rtsp_request_and_status(ours: dict[str, Read]) -> None:
+    """tshark shows a segment that was sent again as one more request; ours reads the connection's bytes once."""
+    repeated = 0
+    for name, theirs in truth().items():
+        expected: list[Any] = []
+        for row in theirs.get("rtsp") or []:
+            events = [tuple(event[1:]) for event in row["events"]]
+            once = [event for event, _ in groupby(events)]
+            repeated += len(events) - len(once)
+            expected.append((row["client"], row["server"], once))
+        got = [(*ends, told) for ends, told in ours[name].rtsp.items()]
+        if name.endswith("ndpi_rtsp.pcap"):
+            # several connections of one pair of hosts: `ends` has no client port, so compare them as one list
+            merged = [event for *_, events in expected for event in events]
+            assert Counter(event for *_, events in got for event in events) == Counter(merged), name
+        else:
+            assert sorted(got) == sorted(expected), name
+    print(f"rtsp: {repeated} segments sent again are not counted")
+
+
+def test_every_rtp_source_and_no_other(ours: dict[str, Read]) -> None:
+    """A source of which fewer than three packets were seen is not called media."""
+    short = 0
+    for name, theirs in truth().items():
+        rows = (theirs.get("rtp_streams") or []) + (theirs.get("rtp_streams_heuristic") or [])
+        expected = {(row["src"], row["sport"], int(row["ssrc"], 16)): row["packets"] for row in rows}
+        assert ours[name].rtp <= set(expected), (name, ours[name].rtp - set(expected))
+        missed = {key: packets for key, packets in expected.items() if key not in ours[name].rtp}
+        assert all(packets < rtp.SEQUENCE_RUN for packets in missed.values()), (name, missed)
+        short += len(missed)
+    print(f"rtp: {short} sources of one or two packets are not called media")
+
+
+def test_nothing_in_real_traffic_is_odd(ours: dict[str, Read]) -> None:
+    odd = {(name, word): count for name, read in ours.items() for word, count in read.odd.items()}
+    assert {key for key in odd if key not in ODD_EXPECTED} == set(), odd
