@@ -3,15 +3,16 @@
 Errors are ConfigError, one line: file, place (`camera[2].mac`, counted from 1), what is wrong, the nearest right word.
 """
 
+import dataclasses
 import difflib
 import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
@@ -140,7 +141,9 @@ def _syntax_words(path: Path, text: str, message: str) -> str:
         return f"{path}: {message}."
     line = int(found[2]) if found[2] else text.count("\n") + 1
     column = f", column {found[3]}" if found[3] else ""
-    return f"{path}: line {line}{column}: {found[1]}."
+    what = found[1].replace("Illegal character '\\n'", "a quotation mark is missing at the end of the line")
+    what = re.sub(r"Cannot declare \('([^']*)',\) twice", r"[\1] is written twice", what)
+    return f"{path}: line {line}{column}: {what}."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -402,50 +405,74 @@ def _looks_like_ip(text: str) -> bool:
 
 
 def add_camera(path: Path, name: str, mac: str | None, ip: str | None = None) -> None:
-    """Write one more [[camera]]; comments, owner and mode of the file stay. ConfigError where it may not be."""
-    import tomlkit
-
-    document = tomlkit.parse(_read(path)) if _exists(path) else tomlkit.document()
-    table = tomlkit.table()
-    table.add("name", name)
-    if mac is not None:
-        table.add("mac", mac)
-    if ip is not None:
-        table.add("ip", ip)
-    cameras = document.get("camera")
-    if cameras is None:
-        cameras = tomlkit.aot()
-        cameras.append(table)
-        document.append("camera", cameras)
-    else:
-        cameras.append(table)
-    _replace(path, tomlkit.dumps(document))
+    """Write one more [[camera]] at the end of the file; nothing else in it moves. ConfigError where it may not be."""
+    text = _read(path) if _exists(path) else ""
+    before = parse(text, path).home.cameras
+    keys = {"name": name, "mac": mac, "ip": ip}
+    block = "".join(f"{key} = {options.toml_value(value)}\n" for key, value in keys.items() if value is not None)
+    changed = f"{text.rstrip()}\n\n[[camera]]\n{block}".lstrip()
+    if isinstance(tomllib.loads(text).get("camera"), list) and not _headers(text.splitlines(), "camera"):
+        raise ConfigError(f"{path}: the cameras are written in one line. Write each as [[camera]], then try again.")
+    if parse(changed, path).home.cameras[:-1] != before:
+        raise ConfigError(f"{path}: could not be changed without changing more than one camera. Edit it by hand.")
+    _replace(path, changed)
 
 
 def remove_camera(path: Path, name: str) -> int:
-    """Take one [[camera]] out, and the rules that name it; how many rules. ConfigError for an unknown name."""
-    import tomlkit
+    """Take one [[camera]] out, and the rules that name it; how many rules. ConfigError for an unknown name.
 
+    Lines are taken out as text, because rewriting the file (tomlkit) would put comments of the owner in other places.
+    """
     text = _read(path)
-    names = [camera.name for camera in parse(text, path).home.cameras]
+    home = parse(text, path).home
+    names = [camera.name for camera in home.cameras]
     if name not in names:
         raise ConfigError(f'{path}: no camera is called "{name}".{nearest(name, names)}')
-    document = tomlkit.parse(text)
-    del cast(Any, document)["camera"][names.index(name)]
-    rules = cast(Any, document.get("expect", []))
-    gone = [index for index, rule in enumerate(rules) if rule.get("camera") == name]
-    for index in reversed(gone):
-        del rules[index]
-    _replace(path, tomlkit.dumps(document))
-    return len(gone)
+    rules = [index for index, rule in enumerate(home.expects) if rule.camera == name]
+    lines = text.splitlines(keepends=True)
+    wanted = dataclasses.replace(
+        home,
+        cameras=tuple(camera for camera in home.cameras if camera.name != name),
+        expects=tuple(rule for rule in home.expects if rule.camera != name),
+    )
+    try:
+        headers = [_headers(lines, "expect")[index] for index in rules] + [_headers(lines, "camera")[names.index(name)]]
+        for start in sorted(headers, reverse=True):
+            del lines[start : _block_end(lines, start)]
+        changed = "".join(lines)
+        same = parse(changed, path).home == wanted
+    except (IndexError, ConfigError):
+        same = False
+    if not same:
+        raise ConfigError(f"{path}: [[camera]] {name} cannot be told from the rest. Take its lines out by hand.")
+    _replace(path, changed)
+    return len(rules)
+
+
+_HEADER = re.compile(r"\s*\[\[?\s*([A-Za-z0-9_.\"'-]+)\s*\]\]?\s*(#.*)?$")
+
+
+def _headers(lines: Sequence[str], section: str) -> list[int]:
+    """Where the tables of a [[list]] begin."""
+    found = [(index, _HEADER.match(line.rstrip())) for index, line in enumerate(lines)]
+    return [index for index, match in found if match and match[1].strip("\"'") == section]
+
+
+def _block_end(lines: Sequence[str], start: int) -> int:
+    """The line after the table that begins at `start`; comments behind a blank line belong to what comes next."""
+    end = next((i for i in range(start + 1, len(lines)) if _HEADER.match(lines[i].rstrip())), len(lines))
+    tail = end
+    while tail > start + 1 and (not lines[tail - 1].strip() or lines[tail - 1].lstrip().startswith("#")):
+        tail -= 1
+    blank = next((i for i in range(tail, end) if not lines[i].strip()), end)
+    return blank + 1 if blank < end else end
 
 
 def _replace(path: Path, text: str) -> None:
-    """Check the new text, then put it in place in one step, keeping owner, mode and access list of the old file."""
+    """Put the new text in place in one step, keeping owner, mode and access list of the old file."""
     import shutil
     import tempfile
 
-    parse(text, path)
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

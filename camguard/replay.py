@@ -290,16 +290,17 @@ class Look:
     def home(self) -> Home:
         """Every local host that is not a gateway as a camera."""
         cameras: list[Camera] = []
-        names: set[str] = set()
+        met: set[bytes] = set()
         for key, addresses in self._local.items():
-            if key in self._gateways or len(cameras) >= HOSTS_MAX:
+            # a second MAC for an address that was met already is a router on the way
+            own = [address for address in addresses if address not in met]
+            if key in self._gateways or len(cameras) >= HOSTS_MAX or not own:
                 continue
+            met.update(own)
             # an IPv4 address says more to a person than a link-local one
-            named = _ip(min(addresses, key=len))
+            name = _ip(min(own, key=len))
             mac = key.hex(":") if len(key) == 6 else None
-            name = named if named not in names else f"{named} {mac}"
-            names.add(name)
-            cameras.append(Camera(name, mac, () if mac else (named,)))
+            cameras.append(Camera(name, mac, () if mac else (name,)))
         gateway = max(self._gateways, key=lambda mac: (self._gateways[mac], mac), default=None)
         return Home(cameras=tuple(cameras), gateway=gateway.hex(":") if gateway else None)
 

@@ -119,9 +119,9 @@ def who(peer: Peer | None) -> str:
     """The other end for a sentence: "an address of OVH in France (51.68.x.x)", "your NVR", "an unknown device ..."."""
     if peer is None:
         return "somebody"
-    if peer.device:
-        return f"your device {_name(peer.device, MAX_WHO - 12)}"
     address = _name(peer.ip, 39)
+    if peer.device and peer.device != peer.ip:
+        return f"your device {_name(peer.device, 28)}"
     if peer.scope == "lan":
         return f"an unknown device in your home network ({address})"
     if peer.scope == "gateway":
@@ -129,7 +129,7 @@ def who(peer: Peer | None) -> str:
     if peer.scope == "multicast":
         return f"every device in your home network ({address})"
     if peer.org:
-        place = f" in {_name(peer.country, 24)}" if peer.country else ""
+        place = f" in {_name(peer.country, 24)}" if peer.country and peer.country not in peer.org else ""
         return f"an address of {_name(peer.org, MAX_WHO)}{place} ({masked(peer.ip)})"
     if peer.country:
         return f"an address in {_name(peer.country, 24)} ({masked(peer.ip)})"
@@ -149,7 +149,8 @@ def who_short(peer: Peer | None) -> str:
     if peer.scope in ("lan", "gateway", "multicast"):
         word = {"lan": "at home", "gateway": "router", "multicast": "everybody at home"}[peer.scope]
         return f"{_name(peer.name or peer.ip, MAX_WHO)} ({word})"
-    known = [_name(part, MAX_WHO) for part in (peer.org or peer.name, peer.country) if part]
+    first = peer.org or peer.name or ""
+    known = [_name(part, MAX_WHO) for part in (first, peer.country) if part and (part is first or part not in first)]
     return ", ".join(known) or f"{_name(peer.ip, MAX_WHO)} (outside)"
 
 
@@ -185,6 +186,10 @@ def _length_s(alert: Alert) -> float:
     return (alert.ended if alert.ended is not None else alert.time) - alert.started
 
 
+def _since(alert: Alert, zone: str) -> str:
+    return when(alert.started, alert.time, zone)
+
+
 def _doing(alert: Alert) -> tuple[str, str]:
     """What is done with the camera: ("watching", "live video"), also for recordings and for talking through it."""
     kind = alert.detail.get("class")
@@ -215,9 +220,15 @@ def _again(alert: Alert) -> str:
     return f" ({alert.count}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') } time)"
 
 
+def _fit(first: str, middle: str, last: str) -> str:
+    """Three sentences in the room that a body has: the middle one is left out first; the next step always stays."""
+    whole = " ".join(part for part in (first, middle, last) if part)
+    return whole if len(whole) <= MAX_BODY else f"{cut(first, MAX_BODY - len(last) - 1)} {last}"
+
+
 def _goes(alert: Alert, zone: str) -> str:
     """The first sentence: since when, what, to whom, as sure as it is."""
-    since, what = clock(alert.started, zone), _doing(alert)[1]
+    since, what = _since(alert, zone), _doing(alert)[1]
     maker = _through(alert)
     target = f"through the maker's cloud ({maker})" if maker else f"to {who(alert.peer)}"
     if alert.confidence == "certain":
@@ -237,26 +248,25 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         return f"{sure} {camera}: {duration(_length_s(alert))}", f"{_goes(alert, zone)} Was this you?"
     if alert.confidence == "unsure":
         title = f"Cannot tell if {camera} is being watched"
-    elif alert.confidence == "likely" or _through(alert):
+    elif alert.confidence == "likely":
         title = f"Your {camera} camera may be being watched"
     else:
         title = f"Somebody is {doing}: {camera}"
     title += _again(alert)
     if _through(alert):
-        return (
-            title,
-            f"{_goes(alert, zone)} None of your devices is on it. The app's own history can say who. Was this you?",
-        )
+        return title, _fit(_goes(alert, zone), "Only the app's own history can say who looks.", "Was this you?")
     usual = _capital(USUAL_REASON)
     if alert.peer is not None and alert.peer.device:
         usual = "No rule of yours allows it"
-    return title, f"{_goes(alert, zone)} {_reason(alert) or usual}. Was this you?"
+    return title, _fit(_goes(alert, zone), f"{_reason(alert) or usual}.", "Was this you?")
 
 
 def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     ended = alert.ended if alert.ended is not None else alert.time
     length, what = duration(_length_s(alert)), _doing(alert)[1]
-    span = f"from {clock(alert.started, zone)} to {clock(ended, zone)} ({size(alert.bytes_up)})"
+    first, last = when(alert.started, ended, zone), clock(ended, zone)
+    span = f"from {first} to {last}" if first != last else f"at {first}"
+    span += f" ({size(alert.bytes_up)})"
     got = f"received {what}" if alert.confidence == "certain" else f"may have received {what}"
     maker = _through(alert)
     target = f"The maker's cloud ({maker})" if maker else _capital(who(alert.peer))
@@ -278,8 +288,8 @@ def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         title = f"Cannot tell if {camera} is being watched"
     known = alert.peer is not None and alert.peer.device
     why = _reason(alert) or ("No rule of yours allows it" if known else "")
-    step = f"{why}. Was this you?" if why else "Name it if it is yours."
-    return title + _again(alert), f"{_goes(alert, zone)} {step}"
+    step = "Was this you?" if why else "Name it if it is yours."
+    return title + _again(alert), _fit(_goes(alert, zone), f"{why}." if why else "", step)
 
 
 def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -287,7 +297,7 @@ def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         return _watching(alert, camera, zone)
     sure = "Watched" if alert.confidence == "certain" else "Perhaps watched"
     why = _reason(alert) or "You said that nobody may watch now"
-    return f"{sure} against your wish: {camera}{_again(alert)}", f"{_goes(alert, zone)} {why}. Was this you?"
+    return f"{sure} against your wish: {camera}{_again(alert)}", _fit(_goes(alert, zone), f"{why}.", "Was this you?")
 
 
 _BLIND = {
@@ -307,12 +317,12 @@ def _blind(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         ended = alert.ended if alert.ended is not None else alert.time
         return (
             f"camguard sees {what} again",
-            f"From {clock(alert.started, zone)} to {clock(ended, zone)} ({length}) no alert could come for "
+            f"From {when(alert.started, ended, zone)} to {clock(ended, zone)} ({length}) no alert could come for "
             f"{'this camera' if one else 'any camera'}. Now it is seen.",
         )
     how = str(alert.detail.get("how") or "nothing")
     interface = _name(str(alert.detail.get("interface") or ""), 15) if alert.detail.get("interface") else ""
-    first = _BLIND.get(how, _BLIND["nothing"]).format(since=clock(alert.started, zone), interface=interface)
+    first = _BLIND.get(how, _BLIND["nothing"]).format(since=_since(alert, zone), interface=interface)
     first = first.replace("  ", " ")
     partly = how in ("up-only", "down-only", "broadcast-only")
     whom = "this camera" if one else "any camera"
@@ -345,8 +355,8 @@ def _other(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     title = _OTHER.get(alert.type, "Something to look at: {}").format(camera)
     whom = f" It was {who(alert.peer)}." if alert.peer else ""
     if alert.state == "closed":
-        return f"It ended: {camera}, {duration(_length_s(alert))}", f"It began at {clock(alert.started, zone)}.{whom}"
-    return title, f"Seen since {clock(alert.started, zone)}.{whom} Look: camguard alerts"
+        return f"It ended: {camera}, {duration(_length_s(alert))}", f"It began at {_since(alert, zone)}.{whom}"
+    return title, f"Seen since {_since(alert, zone)}.{whom} Look: camguard alerts"
 
 
 _WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
@@ -495,7 +505,7 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
 def fact_line(fact: Fact, zone: str) -> str:
     """One line for a fact (its `at` is wall-clock time): what, from where to where, what was read."""
     ends = " -> ".join(f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" for ip, port in (fact.client, fact.server))
-    detail = [f"{key}={_detail_word(value)}" for key, value in fact.detail.items() if value is not None]
+    detail = [f"{key}={_detail_word(value)}" for key, value in fact.detail.items() if value not in (None, (), "")]
     return f"{day(fact.at, zone, seconds=True)} {fact.what} {ends} {clean(' '.join(detail), 300)}".rstrip()
 
 
