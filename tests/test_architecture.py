@@ -32,12 +32,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "rights": ({"errors", "events"}, set()),
     "store": ({"errors", "events"}, set()),
     "health": ({"events"}, {"psutil"}),
-    "discover": ({"errors", "events", "places"}, {"rich", "scapy"}),
+    "discover": ({"capture", "config", "errors", "events", "places", "store"}, {"rich", "scapy"}),
     "tell": ({"config", "errors", "events", "options", "report", "store"}, {"jeepney", "notifypy"}),
     "review": ({"config", "errors", "events", "options", "places", "report", "store"}, {"rich"}),
 }
 #: Programs that exercise everything at the moment of use.
-FREE = {"__init__", "__main__", "check", "cli", "selftest", "service"}
+FREE = {"__init__", "__main__", "check", "cli", "replay", "selftest", "service"}
 FORBIDDEN_IN_CORE = {
     "socket",
     "asyncio",
