@@ -34,12 +34,14 @@ _GUARD, _MISSED = "guard", "missed"  # ids of the companion's own letters; alert
 class Memory:
     """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server.
 
+    `waiting`: alerts that were open at the very first start and could not be shown yet (their rows lie before `seq`).
     `stopped_boot`: the boot in which "the guard has stopped" was said and not yet taken back. `failing`: why nothing
     can be shown at present.
     """
 
     seq: int | None = None
     shown: dict[str, dict[str, Any]] = field(default_factory=dict)
+    waiting: dict[str, dict[str, Any]] = field(default_factory=dict)
     stopped_boot: str = ""
     failing: str = ""
 
@@ -50,7 +52,7 @@ class Memory:
             kept = json.loads(path.read_text())
             shown = {str(k): {"id": int(v["id"]), "seq": int(v["seq"]), **v} for k, v in kept["shown"].items()}
             seq = None if kept["seq"] is None else int(kept["seq"])
-            return cls(seq, shown, str(kept["stopped_boot"]), "")
+            return cls(seq, shown, dict(kept["waiting"]), str(kept["stopped_boot"]), "")
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
@@ -70,7 +72,7 @@ class Companion:
     ) -> None:
         self._paths, self._memory_path, self._show, self._say, self._mark = paths, memory, show, say, mark
         self.memory = Memory.read(memory)
-        self.pending: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.pending = {key: (self.memory.seq or 0, alert) for key, alert in self.memory.waiting.items()}
         self.shown: list[Letter] = []  # by this process, newest last; for the self-test
         self._reader = store.Reader(paths.database)
         self._seq = self.memory.seq
@@ -79,7 +81,7 @@ class Companion:
         self._seen_looking = False
         self._quiet_since: float | None = None
         self._trouble = ""
-        self._catching_up = True
+        self._catching_up, self._more = True, False
         if self._seq is None and self._no_store():
             self._seq = 0  # all that will ever be in it is new
 
@@ -89,7 +91,7 @@ class Companion:
         if at >= self._guard_at:
             self._guard_at = at + 1.0
             self._watch_guard(at)
-        if self.pending and not self._catching_up and at >= self._retry_at:
+        if self.pending and not self._more and at >= self._retry_at:
             self._deliver(at)
 
     # ---- reading -----------------------------------------------------------------------------------------------------
@@ -107,14 +109,15 @@ class Companion:
             self._begin_or_begin_again()
             rows = self._reader.alerts_after(self._seq or 0)
         except StoreError as error:
-            self._read_at = at + REOPEN_S
+            self._read_at, self._more = at + REOPEN_S, False
             self._trouble_is(str(error))
             return
         self._trouble_is("")
         for seq, alert in rows:
             self._seq = seq
             self._take(seq, alert)
-        if self._catching_up and not rows:  # rows come in portions
+        self._more = self._catching_up and bool(rows)  # what was missed comes in portions
+        if self._catching_up and not rows:
             self._catching_up = False
             self._sum_up_missed()
             self._remember()
@@ -124,6 +127,7 @@ class Companion:
         if self._seq is None:  # the first start of this companion: the past is past, except what is still going on
             self._seq = last
             for alert in reversed(self._reader.open_alerts()):
+                self.memory.waiting[str(alert["id"])] = alert
                 self.pending[str(alert["id"])] = (last, alert)
         elif last < self._seq:  # another store: the old one was removed
             self._seq = 0
@@ -141,6 +145,7 @@ class Companion:
         before = self.memory.shown.get(key)
         if before is not None and before["seq"] >= seq:
             return
+        self.memory.waiting.pop(key, None)
         self.pending.pop(key, None)  # the newest form, at the end of the queue
         self.pending[key] = (seq, alert)
 
@@ -249,6 +254,7 @@ class Companion:
 
     def _done(self, key: str, seq: int, alert: dict[str, Any], shown: dict[str, Any]) -> None:
         self.pending.pop(key, None)
+        self.memory.waiting.pop(key, None)
         self.memory.shown.pop(key, None)
         self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown}
         while len(self.memory.shown) > REMEMBERED:
@@ -257,7 +263,7 @@ class Companion:
 
     def _remember(self) -> None:
         """What is still pending is read again after a restart; what was shown is known by its own seq."""
-        waiting = [seq for key, (seq, _) in self.pending.items() if key != _GUARD]
+        waiting = [seq for key, (seq, _) in self.pending.items() if key != _GUARD and key not in self.memory.waiting]
         self.memory.seq = self._seq if not waiting or self._seq is None else min(self._seq, min(waiting) - 1)
         try:
             self.memory.write(self._memory_path)
