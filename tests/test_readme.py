@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_architecture import TABLE
 
 REPO = Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text("utf-8")
@@ -59,3 +60,31 @@ def test_command_of_readme_exists(command: str) -> None:
 
 def test_first_screen_says_what_it_cannot_see() -> None:
     assert README.index("## What it cannot see") < README.index("## Look back")
+
+
+def test_architecture_page_has_the_import_table() -> None:
+    """The table that test_architecture.py holds the code to, row by row."""
+    page = (REPO / "docs" / "architecture.md").read_text("utf-8")
+    rows = {
+        cells[0]: tuple({name for name in cell.split(", ") if name != "-"} for cell in cells[1:])
+        for line in page.partition("## Imports")[2].partition("## Processes")[0].splitlines()
+        if line.startswith("| ") and len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 3
+    }
+    for part, (ours, theirs) in TABLE.items():
+        assert rows.get(part) == (ours, theirs), f"docs/architecture.md, row {part}"
+
+
+def test_architecture_page_names_every_file() -> None:
+    """What is named is there, and what is there is named: by its file or, for small rooms, by its folder."""
+    page = (REPO / "docs" / "architecture.md").read_text("utf-8")
+    drawn = page.partition("    camguard/")[2].partition("## From a packet")[0]
+    files = {path.name for path in (REPO / "camguard").rglob("*.py") if not path.name.startswith("__")}
+    named = set(re.findall(r"\b[a-z_]+\.py\b", drawn))
+    assert named <= files, f"named, but not there: {named - files}"
+    whole_folders = {"protocols", "detect", "judge", "review", "store"}
+    loose = {
+        path.name
+        for path in (REPO / "camguard").rglob("*.py")
+        if path.parent.name not in whole_folders and not path.name.startswith("__")
+    }
+    assert loose <= named, f"there, but not named: {loose - named}"
