@@ -124,3 +124,7 @@ def desktop(tmp_path: Path) -> Iterator[Desktop]:
     with a_desktop(tmp_path) as made:
         made.start()
         yield made
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*/expected.jsonl")
