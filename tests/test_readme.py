@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_architecture import TABLE
+
+from tests.test_architecture import TABLE
 
 REPO = Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text("utf-8")

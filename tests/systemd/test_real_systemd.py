@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import Machine, booted, missing_tools
+
+from tests.systemd.machine import Machine, booted, missing_tools
 
 pytestmark = [
     pytest.mark.nspawn,
