@@ -69,8 +69,11 @@ class Rules:
                 hours = f" {rule.expect.when}" if rule.expect.when else ""
                 return Verdict("expected", f"you expect {rule.expect.peer}{hours}")
             late = f"you expect {rule.expect.peer} only {rule.expect.when}"
-        if viewing and peer.device in self._recorders and peer.scope == "lan":
-            return Verdict("expected", f"{peer.device} is your recorder")
+        if viewing and peer.scope == "lan":
+            if peer.device in self._recorders:
+                return Verdict("expected", f"{peer.device} is your recorder")
+            if session.camera in self._recorders:
+                return Verdict("expected", "it is a recorder, and those are watched at home")
         if not viewing:
             return Verdict(None, None)
         return Verdict("unexpected", late or "it is none of your devices and nothing you expect")

@@ -65,6 +65,13 @@ def judged(session: Session = SESSION, time: float = NOON, **changes: object) ->
         ({"peer": Peer("192.168.1.9", scope="lan"), "camera": "nursery"}, NOON, "expected", "you expect lan"),
         ({"peer": replace(NVR, device="vault")}, NOON, "expected", "vault is your recorder"),
         ({"peer": replace(NVR, device="vault", scope="wan")}, NOON, "unexpected", None),
+        (
+            {"camera": "vault", "peer": replace(NVR, device=None)},
+            NOON,
+            "expected",
+            "it is a recorder, and those are watched at home",
+        ),
+        ({"camera": "vault"}, NOON, "unexpected", None),
         ({"cls": "clip"}, NOON, None, None),
         ({"cls": "clip", "peer": replace(STRANGER, name="a.maker.example")}, NOON, "expected", None),
         ({"cls": "download"}, NOON, None, None),
