@@ -42,15 +42,16 @@ BODY_CAP = 256 * 1024  # bytes; an SDP has a few thousand
 PENDING_CAP = 16  # unanswered requests each way; clients send one or two ahead
 UNREAD_CAP = 64 * 1024  # bytes without anything readable before a connection joined in the middle is given up
 TAIL_CAP = 32 * 1024  # unread bytes of one direction
+START_LINE_CAP = 4096  # bytes
 STEPS_CAP = 1024  # for one chunk: bounds the work for a chunk of empty frames
 
 _METHOD = "|".join(METHODS).encode()
-_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n ]{1,4096}) +RTSP/\d\.\d[ \t]*\r?\n")
+_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n ]{1,4000}) +RTSP/\d\.\d[ \t]*\r?\n")
 _ANSWER = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: [^\r\n]*)?\r?\n")
 #: A message start, as far as it can be told inside of media; behind it enough to hold a start that is cut.
 _TEXT = re.compile(rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)")
-#: A media frame: "$", channel, length, then a byte with RTP's version 2 (RFC 2326 section 10.12).
-_FRAME = re.compile(rb"\$[\x00-\x1f]..[\x80-\xbf]", re.DOTALL)
+#: A media frame: "$", channel, length of 8 and more, then a byte with RTP's version 2 (RFC 2326 section 10.12).
+_FRAME = re.compile(rb"\$[\x00-\x1f](?:\x00[\x08-\xff]|[\x01-\xff].)[\x80-\xbf]", re.DOTALL)
 _LONGEST_START = 24
 _STARTS = (*(m.encode() + b" " for m in METHODS), b"RTSP/")
 #: RTSP inside HTTP (QuickTime's way, still in ffmpeg and Axis): the answers and the media come on the GET connection.
@@ -159,8 +160,8 @@ def _step(state: State, up: bool) -> tuple[State, list[Reading]]:
         if 0 <= end <= HEADER_BLOCK_CAP:
             return _message(state, up, end)
         if end < 0 and len(data) <= HEADER_BLOCK_CAP:
-            line = data.find(b"\n")
-            if line < 0 or _ANSWER.match(data) or _REQUEST.match(data):
+            started = _ANSWER.match(data) or _REQUEST.match(data)
+            if started or (b"\n" not in data and len(data) <= START_LINE_CAP):
                 return state, []
         return _get_lost(state, up, "rtsp-headers" if len(data) > HEADER_BLOCK_CAP else "rtsp-start")
     if not side.lost:

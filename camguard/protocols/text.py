@@ -36,14 +36,13 @@ StreamReader = Callable[[Any, Chunk], tuple[Any, tuple[Reading, ...]]]
 HEADER_BLOCK_CAP = 16 * 1024  # bytes; RTSP servers refuse far shorter ones
 HEADER_LINES_CAP = 128
 
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 
 
 def end_of_headers(data: bytes) -> int:
     """The offset behind the blank line that ends a header block, -1 where it has not come yet."""
-    found = _BLANK_LINE.search(data)
-    return found.end() if found else -1
+    ends = [at + len(line) for line in (b"\n\r\n", b"\n\n") if (at := data.find(line)) >= 0]
+    return min(ends, default=-1)
 
 
 def headers(block: bytes) -> dict[str, str]:
