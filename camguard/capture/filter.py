@@ -22,10 +22,10 @@ _TAGS = (0x8100, 0x88A8, 0x9100)
 _MAX_LENGTH = 1500
 
 
-def program(hosts: Iterable[Host], snap: int, *, ethernet: bool = True) -> list[Instruction]:
+def program(hosts: Iterable[Host], snap: int) -> list[Instruction]:
     """Instructions that return `snap` (bytes to copy) for frames of `hosts` and link talk of everybody, else 0.
 
-    Too many cameras for a filter, or a link without Ethernet header: everything is let through.
+    Too many cameras for a filter: everything is let through.
     """
     listed = tuple(hosts)
     take: Instruction = (_RETURN, 0, 0, snap)
@@ -40,7 +40,7 @@ def program(hosts: Iterable[Host], snap: int, *, ethernet: bool = True) -> list[
     steps += _if_equal(0x0800, [*_addresses(26, 30, ipv4, take), *_discovery4(take)])
     steps += _if_equal(0x86DD, [*_addresses(34, 50, ipv6, take), *_discovery6(take)])
     steps.append((_RETURN, 0, 0, 0))
-    return steps if ethernet and len(steps) <= _MAX_LENGTH else [take]
+    return steps if len(steps) <= _MAX_LENGTH else [take]
 
 
 def _any_of(load: Instruction, values: Sequence[int], take: Instruction) -> list[Instruction]:
