@@ -171,9 +171,15 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 # ---- where the files are ---------------------------------------------------------------------------------------------
 
 VARIABLES = (
-    "CAMGUARD_CONFIG CAMGUARD_STATE_DIR CAMGUARD_RUNTIME_DIR STATE_DIRECTORY RUNTIME_DIRECTORY"
-    " XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR"
-).split()
+    "CAMGUARD_CONFIG",
+    "CAMGUARD_STATE_DIR",
+    "CAMGUARD_RUNTIME_DIR",
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+)
 
 
 @pytest.fixture
@@ -278,7 +284,7 @@ def test_removing_a_camera_takes_its_lines_and_its_rules_only(tmp_path: Path) ->
         assert part in expected
         expected = expected.replace(part, "")
     assert path.read_text() == expected
-    with pytest.raises(ConfigError, match='no camera is called "yrd". Did you mean "yard"'):
+    with pytest.raises(ConfigError, match=r'no camera is called "yrd"\. Did you mean "yard"'):
         config.remove_camera(path, "yrd")
     assert config.remove_camera(path, "yard") == 0
     assert "# the end" in path.read_text()

@@ -364,12 +364,8 @@ def test_a_session_has_the_fields_of_the_contract() -> None:
 
 def test_an_alert_has_the_fields_of_the_contract() -> None:
     made = report.as_dict(alert(peer=None, session=None), ZONE)
-    assert (
-        list(made)
-        == (
-            "kind time camera id type severity title body confidence reason evidence peer session raised started count state"
-        ).split()
-    )
+    names = "kind time camera id type severity title body confidence reason evidence peer session raised started count"
+    assert " ".join(made) == f"{names} state"
     assert made["peer"] is None
     assert made["session"] is None
     assert made["raised"] == "2026-11-24T21:14:00.250Z"

@@ -68,7 +68,7 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
         # the interesting ones first; the number is what `add` takes
         found.sort(key=lambda one: (one.camera is None, not (one.seen and one.seen.speaks_camera)))
         columns = ("NO", "NAME", "GUARDED", "MAC", "ADDRESS", "MAKER", "CALLS ITSELF", "LAST SEEN")
-        show(columns, [_entry_row(entry, places, view) for entry in found], right=(0,))
+        show(columns, [_entry_row(entry, places, view) for entry in found], right=(0,), wraps=(1, 2, 5, 6))
         guarded = sum(1 for entry in found if entry.camera)
         print(f"{guarded} guarded, {len(found) - guarded} others. Guard one: sudo camguard cameras add NO NAME")
     else:

@@ -24,12 +24,19 @@ def is_terminal(out: TextIO) -> bool:
     return out.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def show(columns: Sequence[str], rows: Sequence[Row], *, right: Sequence[int] = (), out: TextIO | None = None) -> None:
-    """Print the table; `right`: the columns that hold numbers."""
+def show(
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    right: Sequence[int] = (),
+    wraps: Sequence[int] = (),
+    out: TextIO | None = None,
+) -> None:
+    """Print the table. `right`: the columns that hold numbers; `wraps`: those that give way on a narrow terminal."""
     out = out or sys.stdout
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     if is_terminal(out):
-        _rich(columns, cells, right, out)
+        _rich(columns, cells, right, wraps, out)
     else:
         out.write(plain(columns, [[cell.text for cell in row] for row in cells], right))
 
@@ -56,20 +63,21 @@ def width(text: str) -> int:
     )
 
 
-def _rich(columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[int], out: TextIO) -> None:
+def _rich(
+    columns: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[int], wraps: Sequence[int], out: TextIO
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
-        # the words may be cut on a narrow terminal, ids and times never
         table.add_column(
             name,
             justify="right" if index in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=min(width(name), 6),
+            no_wrap=index not in wraps,
+            overflow="fold",  # nothing is cut: a long word goes on in the next line
+            min_width=None if index in wraps else max(width(name), *(width(row[index].text) for row in rows)),
         )
     for row in rows:
         table.add_row(*[Text(cell.text, style=_STYLES[cell.tone]) for cell in row])  # Text: names are no markup

@@ -141,7 +141,7 @@ def alerts(paths: Paths, asked: Asked, now: float | None = None) -> int:
     if found:
         ids = short_ids([alert["id"] for alert in found])
         rows = [_alert_row(alert, ids[alert["id"]], view) for alert in found]
-        show(("ID", "WHEN", "CAMERA", "SEVERITY", "WHAT", "LASTED", "STATE"), rows)
+        show(("ID", "WHEN", "CAMERA", "SEVERITY", "WHAT", "LASTED", "STATE"), rows, wraps=(2, 4))
         _footer(view, asked, len(found), "alert")
     return 0
 
@@ -152,7 +152,7 @@ def sessions(paths: Paths, asked: Asked, now: float | None = None) -> int:
     found = _found(view, asked, "sessions", view.reader.sessions)
     if found:
         columns = ("WHEN", "CAMERA", "WHAT", "WITH", "HOW SURE", "EXPECTED", "LASTED", "SENT")
-        show(columns, [_session_row(session, view) for session in found], right=(7,))
+        show(columns, [_session_row(session, view) for session in found], right=(7,), wraps=(1, 3))
         _footer(view, asked, len(found), "session")
     return 0
 
@@ -249,7 +249,7 @@ def status(paths: Paths, *, as_json: bool = False, quiet: bool = False, now: flo
     cameras = _camera_rows(view, alerts_open)
     if cameras:
         print()
-        show(("CAMERA", "NOW", "VIEWER", "SINCE", "TODAY", "SEEN"), cameras, right=(4,))
+        show(("CAMERA", "NOW", "VIEWER", "SINCE", "TODAY", "SEEN"), cameras, right=(4,), wraps=(0, 2, 5))
     else:
         print("No camera is configured. See which devices are there: camguard cameras list")
     remarks = _remarks(view, alerts_open)
