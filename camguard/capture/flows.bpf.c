@@ -37,7 +37,6 @@
 #define RST 4
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
-#define KEEP(x) asm volatile("" : "+r"(x)) /* the compiler must not undo the bounds that the verifier asks for */
 #define INLINE static __always_inline
 #define ADD(where, much) __sync_fetch_and_add(&(where), (much))
 
@@ -132,29 +131,35 @@ static const struct flow empty;
 
 enum { KIND_FLAGS = 0, KIND_OPENINGS = 2, KIND_LATER = 4 };
 
-/* What the headers say. */
-struct said {
+/* One frame: its headers as loaded, and what they say. It lives in ledger()'s stack and is cleared there by one helper
+ * call; the functions below get a pointer to it, so that hardly anything else is ever written to a stack.
+ *
+ * Ethernet stands at 2, so that the IP header at 16 is aligned; TCP or UDP at 36 or, loaded apart, at 56. */
+struct work {
+	union {
+		__u8 b[80];
+		__u16 h[40];
+		__u32 w[20];
+		__u64 d[10];
+	};
+	__u64 ends, peer[2]; /* the key in `flows` */
+	__u64 now;
+	__u32 from, to;     /* numbers of the cameras at the ends, 0 = none */
 	__u32 wire, length; /* frame, payload */
 	__u32 end;          /* offset of the payload */
 	__u16 type, sport, dport;
 	__u8 proto, family, flags;
 	__u8 inner; /* a fragment after the first */
-};
-
-/* Headers as loaded: Ethernet at 2, so that the IP header at 16 is aligned; TCP or UDP at 36 or, loaded apart, at 56. */
-union head {
-	__u8 b[88];
-	__u16 h[44];
-	__u32 w[22];
-	__u64 d[11];
+	__u8 malformed;
+	__u8 pad;
 };
 #define MAC_TO 2
 #define MAC_FROM 8
 #define TYPE 14
 #define IP 16
 #define ABOVE 56
-
-#define BE16(at) bpf_ntohs(head->h[(at) / 2])
+#define BE16(at) bpf_ntohs(work->h[(at) / 2])
+#define FUNCTION static __attribute__((noinline))
 
 /* Rare frames are parsed in functions of their own: the verifier looks at each of them once, not once for every path
  * that leads to it. They return their answers packed in one word; 0 = malformed. */
@@ -270,124 +275,128 @@ __noinline int options(struct __sk_buff *skb, __u32 at, __u32 stop)
 }
 
 /* Fragments: remember the first one's ports, give them to the later ones. */
-INLINE void join(const union head *head, struct said *said, __u32 identity)
+FUNCTION int join(struct work *work, __u32 identity)
 {
-	struct fragment key = {.identity = identity, .proto = said->proto};
-	__u32 both = (__u32)said->sport << 16 | said->dport, *found;
+	struct fragment key = {.identity = identity, .proto = work->proto};
+	__u32 both = (__u32)work->sport << 16 | work->dport, *found;
 
-	if (said->family == 4) {
-		*(__u32 *)key.src = head->w[IP / 4 + 3];
-		*(__u32 *)key.dst = head->w[IP / 4 + 4];
+	if (work->family == 4) {
+		*(__u32 *)key.src = work->w[IP / 4 + 3];
+		*(__u32 *)key.dst = work->w[IP / 4 + 4];
 	} else {
-		((__u64 *)key.src)[0] = head->d[IP / 8 + 1];
-		((__u64 *)key.src)[1] = head->d[IP / 8 + 2];
-		((__u64 *)key.dst)[0] = head->d[IP / 8 + 3];
-		((__u64 *)key.dst)[1] = head->d[IP / 8 + 4];
+		((__u64 *)key.src)[0] = work->d[IP / 8 + 1];
+		((__u64 *)key.src)[1] = work->d[IP / 8 + 2];
+		((__u64 *)key.dst)[0] = work->d[IP / 8 + 3];
+		((__u64 *)key.dst)[1] = work->d[IP / 8 + 4];
 	}
-	if (!said->inner) {
+	if (!work->inner) {
 		bpf_map_update_elem(&ports, &key, &both, BPF_ANY);
-		return;
+		return 0;
 	}
 	found = bpf_map_lookup_elem(&ports, &key);
 	if (found) {
-		said->sport = *found >> 16;
-		said->dport = *found;
+		work->sport = *found >> 16;
+		work->dport = *found;
 	}
+	return 0;
 }
 
 /* Ports and payload of TCP and UDP; `length` bytes stand from `start`; 0 = malformed. */
-INLINE int above(struct __sk_buff *skb, union head *head, struct said *said, __u32 start, __u32 length, int first)
+FUNCTION int above(struct __sk_buff *skb, struct work *work, __u32 start, __u32 length, int first)
 {
 	__u32 ports_word, header;
 	__u16 tcp_word = 0, claimed = 0;
 
-	said->length = length;
-	said->end = start;
-	if (said->proto != TCP && said->proto != UDP)
+	work->length = length;
+	work->end = start;
+	if (work->proto != TCP && work->proto != UDP)
 		return 1;
-	if (start == 34 && said->family == 4) {
-		ports_word = head->w[36 / 4];
-		tcp_word = head->h[(36 + 12) / 2];
+	if (start == 34 && work->family == 4) {
+		ports_word = work->w[36 / 4];
+		tcp_word = work->h[(36 + 12) / 2];
 		claimed = BE16(36 + 4);
 	} else {
-		if (bpf_skb_load_bytes(skb, start, head->b + ABOVE, 20)) {
+		if (bpf_skb_load_bytes(skb, start, work->b + ABOVE, 20)) {
 			__u32 left = skb->len - start;
 
-			KEEP(left);
-			left &= 31; /* it is below 20 */
-			if (left)
-				bpf_skb_load_bytes(skb, start, head->b + ABOVE, left);
+			/* constant sizes: without CAP_PERFMON no stack byte may be handed over that was never written */
+			if (left >= 14)
+				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 14);
+			else if (left >= 8)
+				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 8);
+			else if (left >= 4)
+				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 4);
 		}
-		ports_word = head->w[ABOVE / 4];
-		tcp_word = head->h[(ABOVE + 12) / 2];
+		ports_word = work->w[ABOVE / 4];
+		tcp_word = work->h[(ABOVE + 12) / 2];
 		claimed = BE16(ABOVE + 4);
 	}
 	if (length >= 4) {
-		said->sport = bpf_ntohs((__u16)ports_word);
-		said->dport = bpf_ntohs((__u16)(ports_word >> 16));
+		work->sport = bpf_ntohs((__u16)ports_word);
+		work->dport = bpf_ntohs((__u16)(ports_word >> 16));
 	}
-	if (said->proto == TCP) {
+	if (work->proto == TCP) {
 		if (length < 14) {
-			said->length = 0;
+			work->length = 0;
 			return first;
 		}
 		header = (tcp_word & 0xF0) >> 2;
-		said->flags = tcp_word >> 8;
+		work->flags = tcp_word >> 8;
 		if (header < 20)
 			return 0;
 		if (header > length) {
-			said->length = 0;
+			work->length = 0;
 			return first;
 		}
-		said->length = length - header;
-		said->end = start + header;
+		work->length = length - header;
+		work->end = start + header;
 		return 1;
 	}
 	if (length >= 6 && claimed && (claimed < 8 || (claimed > length && !first)))
 		return 0;
 	if (length < 8) {
-		said->length = 0;
+		work->length = 0;
 		return first;
 	}
-	said->length = length - 8;
-	said->end = start + 8;
+	work->length = length - 8;
+	work->end = start + 8;
 	return 1;
 }
 
 /* From the Ethernet header to the payload; 0 = malformed. */
-INLINE int parse(struct __sk_buff *skb, union head *head, struct said *said)
+FUNCTION int parse(struct __sk_buff *skb, struct work *work)
 {
 	__u32 l3 = 14, len = skb->len, header, start, length, identity = 0;
 	__u16 place = 0;
 	int first;
 
-	said->type = BE16(TYPE);
-	if (unlikely(said->type != ETH_IP4 && said->type != ETH_IP6)) {
+	work->type = BE16(TYPE);
+	if (unlikely(work->type != ETH_IP4 && work->type != ETH_IP6)) {
 		__u64 inner = unwrap(skb);
 
 		if (!inner)
 			return 0;
-		said->type = inner;
+		work->type = inner;
 		l3 = inner >> 16 & 0xFFFF;
-		if (said->type == ETH_ARP) {
+		if (work->type == ETH_ARP) {
 			/* RFC 826: two hardware and two protocol addresses */
-			if (bpf_skb_load_bytes(skb, l3, head->b + ABOVE, 8))
+			if (bpf_skb_load_bytes(skb, l3, work->b + ABOVE, 8))
 				return 0;
-			said->length = 8 + 2 * head->b[ABOVE + 4] + 2 * head->b[ABOVE + 5];
-			return l3 + said->length <= len;
+			work->length = 8 + 2 * work->b[ABOVE + 4] + 2 * work->b[ABOVE + 5];
+			return l3 + work->length <= len;
 		}
-		if (said->type != ETH_IP4 && said->type != ETH_IP6) {
-			said->length = len > l3 ? len - l3 : 0;
+		if (work->type != ETH_IP4 && work->type != ETH_IP6) {
+			work->length = len > l3 ? len - l3 : 0;
 			return 1;
 		}
-		if (l3 != 14 && bpf_skb_load_bytes(skb, l3, head->b + IP, 40) &&
-		    bpf_skb_load_bytes(skb, l3, head->b + IP, 20))
+		if (l3 != 14 && bpf_skb_load_bytes(skb, l3, work->b + IP, 40) &&
+		    bpf_skb_load_bytes(skb, l3, work->b + IP, 20))
 			return 0;
 	}
-	if (said->type == ETH_IP4) {
-		if (len < l3 + 20 || head->b[IP] >> 4 != 4)
+	if (work->type == ETH_IP4) {
+		if (len < l3 + 20 || work->b[IP] >> 4 != 4)
 			return 0;
-		header = (head->b[IP] & 15) * 4;
+		header = (work->b[IP] & 15) * 4;
 		length = BE16(IP + 2);
 		if (!length)
 			length = len - l3;
@@ -395,31 +404,31 @@ INLINE int parse(struct __sk_buff *skb, union head *head, struct said *said)
 			return 0;
 		if (unlikely(header > 20) && !options(skb, l3 + 20, l3 + header))
 			return 0;
-		said->family = 4;
-		said->proto = head->b[IP + 9];
+		work->family = 4;
+		work->proto = work->b[IP + 9];
 		length -= header;
 		start = l3 + header;
 		place = BE16(IP + 6);
 		place = (place & 0x1FFF) << 3 | (place & 0x2000 ? 1 : 0);
-		identity = head->h[(IP + 4) / 2];
+		identity = work->h[(IP + 4) / 2];
 	} else {
-		if (len < l3 + 40 || head->b[IP] >> 4 != 6)
+		if (len < l3 + 40 || work->b[IP] >> 4 != 6)
 			return 0;
-		said->family = 6;
-		said->proto = head->b[IP + 6];
+		work->family = 6;
+		work->proto = work->b[IP + 6];
 		length = BE16(IP + 4);
 		start = l3 + 40;
-		if (!length && said->proto != 59)
+		if (!length && work->proto != 59)
 			length = len - start;
 		if (length > len - start)
 			return 0;
-		if (unlikely(is_extension(said->proto))) {
+		if (unlikely(is_extension(work->proto))) {
 			__u32 stop = start + length;
-			__u64 chain = extensions(skb, start, stop, said->proto);
+			__u64 chain = extensions(skb, start, stop, work->proto);
 
 			if (!chain)
 				return 0;
-			said->proto = chain >> 8;
+			work->proto = chain >> 8;
 			start = chain >> 16 & 0xFFFF;
 			place = chain >> 32;
 			length = stop - start;
@@ -428,15 +437,15 @@ INLINE int parse(struct __sk_buff *skb, union head *head, struct said *said)
 		}
 	}
 	first = place != 0;
-	said->inner = (place & 0xFFF8) != 0;
-	if (said->inner) {
-		said->length = length;
-		said->end = start;
-	} else if (!above(skb, head, said, start, length, first)) {
+	work->inner = (place & 0xFFF8) != 0;
+	if (work->inner) {
+		work->length = length;
+		work->end = start;
+	} else if (!above(skb, work, start, length, first)) {
 		return 0;
 	}
 	if (unlikely(first))
-		join(head, said, identity);
+		join(work, identity);
 	return 1;
 }
 
@@ -455,29 +464,29 @@ INLINE int is_discovery(__u16 port)
 	return 0;
 }
 
-INLINE int is_link_talk(struct __sk_buff *skb, const struct said *said)
+INLINE int is_link_talk(struct __sk_buff *skb, struct work *work)
 {
-	__u8 kind = 0;
-
-	if (said->inner)
+	if (work->inner)
 		return 0;
-	if (said->proto == UDP)
-		return is_discovery(said->dport) || is_discovery(said->sport);
-	if (said->proto == ICMP6) {
-		bpf_skb_load_bytes(skb, said->end, &kind, 1);
-		return kind >= 133 && kind <= 136;
+	if (work->proto == UDP)
+		return is_discovery(work->dport) || is_discovery(work->sport);
+	if (work->proto == ICMP6) {
+		if (bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 1))
+			return 0;
+		return work->b[ABOVE] >= 133 && work->b[ABOVE] <= 136;
 	}
-	return said->type == ETH_ARP;
+	return work->type == ETH_ARP;
 }
 
 /* The first four bytes of requests and answers (RFC 9110, RFC 7826), as this little-endian word. */
 #define WORD(a, b, c, d) ((__u32)(a) | (__u32)(b) << 8 | (__u32)(c) << 16 | (__u32)(d) << 24)
-INLINE int begins(struct __sk_buff *skb, const struct said *said)
+INLINE int begins(struct __sk_buff *skb, struct work *work)
 {
-	__u32 word = 0;
+	__u32 word;
 
-	if (bpf_skb_load_bytes(skb, said->end, &word, 4))
+	if (bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 4))
 		return 0;
+	word = work->w[ABOVE / 4];
 	if ((word & 0x6060) != 0x4040) /* two capitals */
 		return 0;
 	switch (word) {
@@ -539,70 +548,67 @@ INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window
 }
 
 /* Whether the content of this TCP or UDP packet is worth reading, and the budgets allow it. */
-INLINE int hands_up(struct __sk_buff *skb, struct book *book, struct flow *flow, const struct said *said, int up,
-		    __u32 window)
+INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow, int up)
 {
 	int opening = 0;
 
-	if (said->length && flow && (up ? flow->said_up : flow->said_down) < FIRST) {
+	if (work->length && flow && (up ? flow->said_up : flow->said_down) < FIRST) {
 		opening = 1;
 		if (up)
 			flow->said_up++;
 		else
 			flow->said_down++;
 	}
-	if (said->proto == TCP && said->flags & (FIN | SYN | RST))
-		return spend(book, KIND_FLAGS + up, HOST_FLAGS, window);
+	if (work->proto == TCP && work->flags & (FIN | SYN | RST))
+		return spend(book, KIND_FLAGS + up, HOST_FLAGS, work->now >> 30);
 	if (opening)
-		return spend(book, KIND_OPENINGS + up, HOST_OPENINGS, window);
-	if (!said->length)
+		return spend(book, KIND_OPENINGS + up, HOST_OPENINGS, work->now >> 30);
+	if (!work->length)
 		return 0;
-	if (said->sport == 53 || said->dport == 53)
-		return spend(book, KIND_LATER + up, HOST_LATER, window);
-	if ((up || !flow || said->length > SHORT) && (said->proto != TCP || !begins(skb, said)))
+	if (work->sport == 53 || work->dport == 53)
+		return spend(book, KIND_LATER + up, HOST_LATER, work->now >> 30);
+	if ((up || !flow || work->length > SHORT) && (work->proto != TCP || !begins(skb, work)))
 		return 0;
-	return (!flow || spend_flow(book, flow, up, window)) && spend(book, KIND_LATER + up, HOST_LATER, window);
+	if (flow && !spend_flow(book, flow, up, work->now >> 30))
+		return 0;
+	return spend(book, KIND_LATER + up, HOST_LATER, work->now >> 30);
 }
 
-/* The entry of this connection, made when it is new; null when there is no room. */
-INLINE struct flow *find(const union head *head, const struct said *said, struct book *book, __u32 number, int up,
-			 __u64 now)
+/* Make the entry of the connection in work->ends; null when there is no room. */
+INLINE struct flow *create(struct work *work, struct book *book, int up)
 {
-	struct {
-		__u64 ends, peer[2];
-	} key;
+	struct room *room = bpf_map_lookup_elem(&rooms, up ? &work->from : &work->to);
 	struct flow *flow;
-	struct room *room;
 
-	if (said->sport || said->dport)
-		key.ends = (__u64)number | (__u64)said->proto << 16 |
-			   (__u64)(up ? said->sport : said->dport) << 32 |
-			   (__u64)(up ? said->dport : said->sport) << 48;
-	else
-		key.ends = number;
-	key.ends |= (__u64)said->family << 24;
-	if (said->family == 4) {
-		key.peer[0] = head->w[IP / 4 + 3 + up];
-		key.peer[1] = 0;
-	} else {
-		key.peer[0] = head->d[IP / 8 + 1 + 2 * up];
-		key.peer[1] = head->d[IP / 8 + 2 + 2 * up];
-	}
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (flow)
-		return flow;
-	room = bpf_map_lookup_elem(&rooms, &number);
 	if (!room || book->created - room->deleted >= room->share)
 		return 0;
-	if (!bpf_map_update_elem(&flows, &key, &empty, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&flows, &work->ends, &empty, BPF_NOEXIST))
 		ADD(book->created, 1);
-	flow = bpf_map_lookup_elem(&flows, &key);
+	flow = bpf_map_lookup_elem(&flows, &work->ends);
 	if (flow && !flow->first_ns) {
-		flow->first_ns = now;
+		flow->first_ns = work->now;
 		flow->first_up = up;
-		flow->proto = said->proto;
+		flow->proto = work->proto;
 	}
 	return flow;
+}
+
+/* Write the key of this packet's connection: events.FLOW_KEY, byte for byte. */
+INLINE void name(struct work *work, int up)
+{
+	__u64 ends = (__u64)(up ? work->from : work->to) | (__u64)work->family << 24;
+
+	if (work->sport || work->dport)
+		ends |= (__u64)work->proto << 16 | (__u64)(up ? work->sport : work->dport) << 32 |
+			(__u64)(up ? work->dport : work->sport) << 48;
+	work->ends = ends;
+	if (work->family == 4) {
+		work->peer[0] = work->w[IP / 4 + 3 + up];
+		work->peer[1] = 0;
+	} else {
+		work->peer[0] = work->d[IP / 8 + 1 + 2 * up];
+		work->peer[1] = work->d[IP / 8 + 2 + 2 * up];
+	}
 }
 
 /* Remember the other MAC: a unicast one always, a group one only where no unicast one is known. */
@@ -620,23 +626,56 @@ INLINE void remember(__u8 *known, const __u8 *mac)
 	old[2] = new[2];
 }
 
-/* Count one packet for one camera; 1 when it is handed up. `number` 0: none. */
-INLINE int account(struct __sk_buff *skb, const union head *head, const struct said *said, __u32 number, int up,
-		   __u64 now, int malformed)
+/* Count a packet that has no entry: not IP, malformed, or no room. */
+INLINE void count_other(struct work *work, struct book *book, int up, __u32 wire, __u32 packets)
 {
-	__u32 wire = said->wire, packets = 1, last = said->length, largest = said->length, gso = skb->gso_size;
+	if (!book->other_first_ns) {
+		book->other_first_ns = work->now;
+		book->other_first_up = up;
+	}
+	book->other_last_ns = work->now;
+	if (up) {
+		ADD(book->other_wire_up, wire);
+		ADD(book->other_packets_up, packets);
+		ADD(book->other_payload_up, work->length);
+	} else {
+		ADD(book->other_wire_down, wire);
+		ADD(book->other_packets_down, packets);
+		ADD(book->other_payload_down, work->length);
+	}
+	remember(book->other_mac, work->b + (up ? MAC_TO : MAC_FROM));
+}
+
+/* A payload packet from the camera: did it end a pause? `last`, `largest`: of the segments merged in it. */
+INLINE void pause(struct work *work, struct flow *flow, __u32 last, __u32 largest)
+{
+	if (flow->payload_up_ns && work->now - flow->payload_up_ns >= PAUSE_NS) {
+		ADD(flow->pauses, 1);
+		if (flow->last_length < flow->largest_up)
+			ADD(flow->dry, 1);
+	}
+	flow->payload_up_ns = work->now;
+	flow->last_length = last;
+	if (largest > flow->largest_up)
+		flow->largest_up = largest;
+}
+
+/* Count one packet for the camera at one end; 1 when it is handed up. */
+INLINE int account(struct __sk_buff *skb, struct work *work, int up)
+{
+	__u32 wire = work->wire, packets = 1, last = work->length, largest = work->length, gso = skb->gso_size;
+	int talks = work->proto == TCP || work->proto == UDP;
 	struct flow *flow = 0;
 	struct book *book;
-	int talks;
 
-	book = bpf_map_lookup_elem(&books, &number);
+	book = bpf_map_lookup_elem(&books, up ? &work->from : &work->to);
 	if (!book)
 		return 0;
-	if (gso && said->length > gso) {
-		packets = (said->length + gso - 1) / gso;
-		last = said->length - (packets - 1) * gso;
+	if (unlikely(gso && work->length > gso)) {
+		packets = (work->length + gso - 1) / gso;
+		last = work->length - (packets - 1) * gso;
 		largest = gso;
-		wire += (packets - 1) * (said->wire - said->length);
+		wire += (packets - 1) * (work->wire - work->length);
 	}
 	if (up) {
 		ADD(book->wire_up, wire);
@@ -645,89 +684,77 @@ INLINE int account(struct __sk_buff *skb, const union head *head, const struct s
 		ADD(book->wire_down, wire);
 		ADD(book->packets_down, packets);
 	}
-	if (said->family && !malformed) {
-		flow = find(head, said, book, number, up, now);
-		if (!flow)
-			ADD(book->overflow, 1);
-	}
-	talks = said->length && (said->proto == TCP || said->proto == UDP);
-	if (flow) {
-		flow->last_ns = now;
-		if (up) {
-			ADD(flow->wire_up, wire);
-			ADD(flow->packets_up, packets);
-			if (said->flags & ~flow->flags_up)
-				flow->flags_up |= said->flags;
-			if (said->length)
-				ADD(flow->payload_up, said->length);
-			if (talks) {
-				if (flow->payload_up_ns && now - flow->payload_up_ns >= PAUSE_NS) {
-					ADD(flow->pauses, 1);
-					if (flow->last_length < flow->largest_up)
-						ADD(flow->dry, 1);
-				}
-				flow->payload_up_ns = now;
-				flow->last_length = last;
-				if (largest > flow->largest_up)
-					flow->largest_up = largest;
-			}
-		} else {
-			ADD(flow->wire_down, wire);
-			ADD(flow->packets_down, packets);
-			if (said->flags & ~flow->flags_down)
-				flow->flags_down |= said->flags;
-			if (said->length)
-				ADD(flow->payload_down, said->length);
+	if (work->family) {
+		name(work, up);
+		flow = bpf_map_lookup_elem(&flows, &work->ends);
+		if (unlikely(!flow)) {
+			flow = create(work, book, up);
+			if (!flow)
+				ADD(book->overflow, 1);
 		}
-		remember(flow->peer_mac, head->b + (up ? MAC_TO : MAC_FROM));
+	}
+	if (unlikely(!flow)) {
+		count_other(work, book, up, wire, packets);
+		return talks && !work->inner && hands_up(skb, work, book, 0, up);
+	}
+	flow->last_ns = work->now;
+	remember(flow->peer_mac, work->b + (up ? MAC_TO : MAC_FROM));
+	if (up) {
+		ADD(flow->wire_up, wire);
+		ADD(flow->packets_up, packets);
+		if (work->flags & ~flow->flags_up)
+			flow->flags_up |= work->flags;
+		if (work->length) {
+			ADD(flow->payload_up, work->length);
+			if (talks)
+				pause(work, flow, last, largest);
+		}
 	} else {
-		if (!book->other_first_ns) {
-			book->other_first_ns = now;
-			book->other_first_up = up;
-		}
-		book->other_last_ns = now;
-		if (up) {
-			ADD(book->other_wire_up, wire);
-			ADD(book->other_packets_up, packets);
-			ADD(book->other_payload_up, malformed ? 0 : said->length);
-		} else {
-			ADD(book->other_wire_down, wire);
-			ADD(book->other_packets_down, packets);
-			ADD(book->other_payload_down, malformed ? 0 : said->length);
-		}
-		remember(book->other_mac, head->b + (up ? MAC_TO : MAC_FROM));
+		ADD(flow->wire_down, wire);
+		ADD(flow->packets_down, packets);
+		if (work->flags & ~flow->flags_down)
+			flow->flags_down |= work->flags;
+		if (work->length)
+			ADD(flow->payload_down, work->length);
 	}
-	if (malformed || said->inner || (said->proto != TCP && said->proto != UDP))
-		return 0;
-	return hands_up(skb, book, flow, said, up, now >> 30);
+	return talks && !work->inner && hands_up(skb, work, book, flow, up);
 }
 
-/* The number of the camera at one end; 0 = none. */
-INLINE __u32 whose(union head *head, const struct said *said, int up, int malformed)
+FUNCTION int account_up(struct __sk_buff *skb, struct work *work)
 {
-	__u8 *mac = head->b + (up ? MAC_FROM : MAC_TO);
-	__u32 *number = 0;
+	return account(skb, work, 1);
+}
 
-	if (!(mac[0] & 1))
+FUNCTION int account_down(struct __sk_buff *skb, struct work *work)
+{
+	return account(skb, work, 0);
+}
+
+/* The number of the camera at one end of the frame; 0 = none. */
+INLINE __u32 whose(struct work *work, int up)
+{
+	__u8 *mac = work->b + (up ? MAC_FROM : MAC_TO);
+	__u32 *number;
+
+	if (!(mac[0] & 1)) {
 		number = bpf_map_lookup_elem(&macs, mac);
-	if (!number && by_address && said->family && !malformed) {
-		struct {
-			__u64 half[2];
-		} key;
-
-		if (said->family == 4) {
-			key.half[0] = head->w[IP / 4 + 4 - up];
-			key.half[1] = 0;
-		} else {
-			key.half[0] = head->d[IP / 8 + 3 - 2 * up];
-			key.half[1] = head->d[IP / 8 + 4 - 2 * up];
-		}
-		number = bpf_map_lookup_elem(&addresses, &key);
+		if (number)
+			return *number;
 	}
+	if (!by_address || !work->family)
+		return 0;
+	if (work->family == 4) {
+		work->peer[0] = work->w[IP / 4 + 4 - up];
+		work->peer[1] = 0;
+	} else {
+		work->peer[0] = work->d[IP / 8 + 3 - 2 * up];
+		work->peer[1] = work->d[IP / 8 + 4 - 2 * up];
+	}
+	number = bpf_map_lookup_elem(&addresses, &work->peer);
 	return number ? *number : 0;
 }
 
-INLINE int link_talk(__u64 now, int malformed)
+FUNCTION int link_talk(__u64 now, int malformed)
 {
 	__u32 zero = 0;
 	struct book *book = bpf_map_lookup_elem(&books, &zero);
@@ -739,45 +766,54 @@ INLINE int link_talk(__u64 now, int malformed)
 	return spend(book, 0, LINK, now >> 30);
 }
 
+/* The headers as far as they go; the constants are the lengths of whole headers, because a load is all or nothing. */
+FUNCTION int load(struct __sk_buff *skb, struct work *work)
+{
+	__u32 len = skb->len;
+
+	if (len >= 48) /* as far as the TCP flags */
+		return bpf_skb_load_bytes(skb, 0, work->b + 2, 48);
+	if (len >= 42) /* UDP */
+		return bpf_skb_load_bytes(skb, 0, work->b + 2, 42);
+	if (len >= 38) /* ports */
+		return bpf_skb_load_bytes(skb, 0, work->b + 2, 38);
+	if (len >= 34) /* IPv4 */
+		return bpf_skb_load_bytes(skb, 0, work->b + 2, 34);
+	return bpf_skb_load_bytes(skb, 0, work->b + 2, 14);
+}
+
 SEC("socket")
 int ledger(struct __sk_buff *skb)
 {
-	union head heads, *head = &heads;
-	struct said said = {};
-	__u32 from, to;
-	int malformed, hand_up = 0;
-	__u64 now;
+	struct work work;
+	int hand_up = 0;
 
-	said.wire = skb->len;
-	if (bpf_skb_load_bytes(skb, 0, head->b + 2, 54)) {
-		__u32 len = skb->len;
-
-		if (len < 14 || len > 53)
-			return 0;
-		KEEP(len);
-		len &= 63;
-		if (len)
-			bpf_skb_load_bytes(skb, 0, head->b + 2, len);
+	/* An offset out of bounds: the call fails and clears the memory. The verifier now knows it as written. */
+	bpf_skb_load_bytes(skb, 0xFFFFFFFF, &work, sizeof(work));
+	if (bpf_skb_load_bytes(skb, 0, work.b + 2, 54) && load(skb, &work))
+		return 0;
+	work.wire = skb->len;
+	if (!parse(skb, &work)) {
+		work.malformed = 1;
+		work.family = work.proto = work.length = 0;
 	}
-	malformed = !parse(skb, head, &said);
 	if (skb->vlan_present)
-		said.wire += 4;
-	from = whose(head, &said, 1, malformed);
-	to = whose(head, &said, 0, malformed);
-	if (from && said.length && (said.proto == TCP || said.proto == UDP))
-		now = bpf_ktime_get_ns();
+		work.wire += 4;
+	work.from = whose(&work, 1);
+	if (work.from && work.length && (work.proto == TCP || work.proto == UDP))
+		work.now = bpf_ktime_get_ns();
 	else if (coarse_clock)
-		now = bpf_ktime_get_coarse_ns();
+		work.now = bpf_ktime_get_coarse_ns();
 	else
-		now = bpf_ktime_get_ns();
-	if (malformed || is_link_talk(skb, &said))
-		hand_up |= link_talk(now, malformed);
-	if (from)
-		hand_up |= account(skb, head, &said, from, 1, now, malformed);
-	if (to && to != from)
-		hand_up |= account(skb, head, &said, to, 0, now, malformed);
+		work.now = bpf_ktime_get_ns();
+	if (work.malformed || is_link_talk(skb, &work))
+		hand_up = link_talk(work.now, work.malformed);
+	if (work.from)
+		hand_up |= account_up(skb, &work);
+	work.to = whose(&work, 0);
+	if (work.to && work.to != work.from)
+		hand_up |= account_down(skb, &work);
 	return hand_up ? SNAP : 0;
 }
 
-/* Map access, sockets and BPF helpers used here need no GPL; the licence string is what the kernel understands. */
 char _license[] SEC("license") = "Dual MIT/GPL";
