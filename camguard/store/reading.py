@@ -11,7 +11,7 @@ from typing import Any
 
 from camguard.errors import StoreError
 from camguard.events import SeenDevice
-from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, sentence
+from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, is_damage, sentence
 
 
 class Reader:
@@ -38,9 +38,9 @@ class Reader:
         """Sessions that touched the range, in their latest state, newest first."""
         return bodies(
             self._ask(
-                "SELECT body FROM sessions WHERE (:until IS NULL OR started < :until) AND (:since IS NULL OR"
-                " state <> 'closed' OR coalesce(ended, started) >= :since) AND (:camera IS NULL OR camera = :camera)"
-                " ORDER BY started DESC, id LIMIT :limit",
+                "SELECT log.body FROM sessions JOIN log USING (seq) WHERE (:until IS NULL OR started < :until) AND"
+                " (:since IS NULL OR sessions.state <> 'closed' OR coalesce(ended, started) >= :since)"
+                " AND (:camera IS NULL OR sessions.camera = :camera) ORDER BY started DESC, row DESC LIMIT :limit",
                 {"since": since, "until": until, "camera": camera, "limit": limit},
             )
         )
@@ -51,20 +51,29 @@ class Reader:
         """Alerts that were raised before `until` and open or changed since `since`, latest state, newest first."""
         return bodies(
             self._ask(
-                "SELECT body FROM alerts WHERE (:until IS NULL OR raised < :until) AND (:since IS NULL OR"
-                " state <> 'closed' OR time >= :since) AND (:camera IS NULL OR camera = :camera)"
-                " ORDER BY raised DESC, id LIMIT :limit",
+                "SELECT log.body FROM alerts JOIN log USING (seq) WHERE (:until IS NULL OR raised < :until) AND"
+                " (:since IS NULL OR alerts.state <> 'closed' OR alerts.time >= :since)"
+                " AND (:camera IS NULL OR alerts.camera = :camera) ORDER BY raised DESC, alerts.id LIMIT :limit",
                 {"since": since, "until": until, "camera": camera, "limit": limit},
             )
         )
 
     def open_alerts(self) -> list[dict[str, Any]]:
         """Alerts not closed, newest first."""
-        return bodies(self._ask("SELECT body FROM alerts WHERE state <> 'closed' ORDER BY raised DESC, id"))
+        return bodies(
+            self._ask(
+                "SELECT log.body FROM alerts JOIN log USING (seq) WHERE alerts.state <> 'closed' ORDER BY raised DESC"
+            )
+        )
 
     def open_sessions(self) -> list[dict[str, Any]]:
         """Sessions not closed, newest first."""
-        return bodies(self._ask("SELECT body FROM sessions WHERE state <> 'closed' ORDER BY started DESC, id"))
+        return bodies(
+            self._ask(
+                "SELECT log.body FROM sessions JOIN log USING (seq) WHERE sessions.state <> 'closed'"
+                " ORDER BY started DESC"
+            )
+        )
 
     def alerts_after(self, seq: int, limit: int = 500) -> list[tuple[int, dict[str, Any]]]:
         """Every change of an alert written after `seq`, oldest first, with its own seq: for those who follow."""
@@ -122,14 +131,16 @@ class Reader:
 
     def _ask(self, sql: str, values: Any = ()) -> list[tuple[Any, ...]]:
         """The rows; tried three times, because the guard may start, stop or replace the file in the middle."""
-        trouble: sqlite3.Error | None = None
+        trouble: Exception | None = None
         for _ in range(3):
             try:
                 rows = self._connection().execute(sql, values).fetchall()
                 if self._opened == self._state():
                     return rows
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 trouble = error
+                if is_damage(error) and self._opened == self._state():
+                    break
             self.close()
             time.sleep(0.05)
         if trouble is None:

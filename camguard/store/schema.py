@@ -13,18 +13,19 @@ from camguard.errors import StoreError
 #: One text per version of the file, never changed once released: migration N brings user_version N-1 to N.
 MIGRATIONS = (
     """
+    -- every event, in the order of writing; written twice by SQLite (log and file), so nothing is kept in two tables
     CREATE TABLE log (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT NOT NULL, camera TEXT, id TEXT,
         state TEXT, body TEXT NOT NULL);
     CREATE INDEX log_time ON log (time);
-    CREATE INDEX log_kind ON log (kind, seq);
+    CREATE INDEX log_alerts ON log (seq) WHERE kind = 'alert';
+    -- the latest state of each: seq is its row in log. No index: each costs the card a page a commit
     CREATE TABLE sessions (
-        id TEXT PRIMARY KEY, camera TEXT, started REAL NOT NULL, ended REAL, state TEXT NOT NULL, seq INTEGER NOT NULL,
-        body TEXT NOT NULL) WITHOUT ROWID;
-    CREATE INDEX sessions_started ON sessions (started);
+        row INTEGER PRIMARY KEY, id TEXT NOT NULL, camera TEXT, started REAL NOT NULL, ended REAL,
+        state TEXT NOT NULL, seq INTEGER NOT NULL);
     CREATE TABLE alerts (
         id TEXT PRIMARY KEY, camera TEXT, raised REAL NOT NULL, time REAL NOT NULL, state TEXT NOT NULL,
-        seq INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+        seq INTEGER NOT NULL) WITHOUT ROWID;
     CREATE INDEX alerts_raised ON alerts (raised);
     CREATE TABLE devices (
         mac TEXT PRIMARY KEY, ips TEXT NOT NULL, name TEXT, first_time REAL NOT NULL, last_time REAL NOT NULL,
@@ -39,7 +40,7 @@ BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays abou
 QUICK_CHECK_S = 4.0  # at start, so that a big file on a slow card cannot keep the guard from looking
 DAMAGED_KEPT = 3
 DEVICES_KEPT = 4096  # anybody on the link can invent MACs
-PAGE = 4096
+PAGE = 2048  # a commit writes whole pages, most of them for one or two rows: small ones spare the card
 
 
 class Row(NamedTuple):
@@ -84,10 +85,14 @@ def code(error: BaseException) -> int:
 
 
 def is_damage(error: BaseException) -> bool:
-    return isinstance(error, DamagedError) or code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    """Whether the file is to be put aside. A complaint that quotes a damaged schema comes as UnicodeDecodeError."""
+    return isinstance(error, DamagedError | UnicodeDecodeError) or code(error) in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
 
 
-def sentence(path: Path, error: sqlite3.Error) -> str:
+def sentence(path: Path, error: BaseException) -> str:
     if code(error) == sqlite3.SQLITE_FULL:
         return f"no room for {path}: the disk or the store's own limit is full. Free some space"
     if code(error) == sqlite3.SQLITE_CANTOPEN:
@@ -120,15 +125,19 @@ def quick_check(db: sqlite3.Connection, limit_s: float, give_way: Callable[[], b
     """Empty: whole; None: stopped before it was done; else the first complaint, which SQLite answers in a row."""
     deadline = time.monotonic() + limit_s
     db.set_progress_handler(lambda: time.monotonic() > deadline or give_way(), 20_000)
+    done = False
     try:
-        answer = db.execute("PRAGMA quick_check(1)").fetchone()
+        for check in ("quick_check", "integrity_check"):  # the second also compares the indexes with their tables
+            answer = db.execute(f"PRAGMA {check}(1)").fetchone()
+            if not answer or answer[0] != "ok":
+                return str(answer and answer[0])
+            done = True
     except sqlite3.OperationalError as error:
-        if code(error) == sqlite3.SQLITE_INTERRUPT:
-            return None
-        raise
+        if code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
     finally:
         db.set_progress_handler(None, 0)
-    return "" if answer and answer[0] == "ok" else str(answer and answer[0])
+    return "" if done else None
 
 
 def migrate(db: sqlite3.Connection, path: Path, *, replaced: bool) -> None:
@@ -147,11 +156,23 @@ def migrate(db: sqlite3.Connection, path: Path, *, replaced: bool) -> None:
         if replaced:
             # Followers remember a seq: what a new file counts must lie above anything the damaged one can have had.
             db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('log', ?)", (int(time.time()),))
-        for table in ("log", "sessions", "alerts", "devices", "runs", "meta"):
-            db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608
+        if _tables(db) != _tables(_fresh()):  # a flipped bit in the texts of the tables, or somebody's own changes
+            raise DamagedError("its tables are not those of camguard")
     except sqlite3.OperationalError as error:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         if code(error) == sqlite3.SQLITE_ERROR:  # a table that must not be there, or is not
             raise DamagedError(str(error)) from None
         raise
+
+
+def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    found = db.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name")
+    return [(str(name), str(sql)) for name, sql in found.fetchall()]
+
+
+def _fresh() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:")
+    for text in MIGRATIONS:
+        db.executescript(text)
+    return db

@@ -46,6 +46,7 @@ class Store:
         self._lock = lock
         self._run: int | None = None
         self._shrinking = False
+        self._open_sessions: dict[str, int] = {}
         self._db = self._connect()
 
     @classmethod
@@ -130,7 +131,7 @@ class Store:
 
     def retain(self, keep_days: int, max_mb: int, now: float) -> int:
         """One step of the clean-up: rows older than `keep_days`, then, from 90 % of `max_mb` down to 80 %, the oldest
-        rows that are no alerts, then the oldest closed alerts. How many were deleted; call again until it is 0."""
+        rows that are no alerts, then the oldest closed alerts. Call again until it is 0: rows deleted, pages freed."""
         self._max_bytes = max_mb << 20
         return self._retried(lambda: self._retain(now - keep_days * 86400.0))
 
@@ -139,6 +140,7 @@ class Store:
         aside, as at the start, and said in `told`."""
 
         def check() -> bool:
+            self._db.execute("PRAGMA shrink_memory")  # the file is to be read, not what is remembered of it
             complaint = quick_check(self._db, limit_s, give_way)
             if complaint:
                 raise DamagedError(complaint)
@@ -156,7 +158,7 @@ class Store:
         """A checked connection; a file that is no whole database is put aside and a new one made."""
         try:
             return self._prepare(replaced=False)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise StoreError(f"cannot use {self.path}: {error}. Check owner and rights of the folder") from None
             return self._replace(str(error))
@@ -168,7 +170,12 @@ class Store:
         db = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
         try:
             db.text_factory = as_text
-            db.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect in a new file only, before WAL is set
+            complaint = quick_check(db, QUICK_CHECK_S)  # before anything is written to it
+            if complaint:
+                raise DamagedError(complaint)
+            if not db.execute("PRAGMA page_count").fetchone()[0]:  # both only count in a new file
+                db.execute(f"PRAGMA page_size={PAGE}")
+                db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
             if mode != "wal":
                 raise sqlite3.OperationalError(f"no write-ahead log here ({mode})")
@@ -177,10 +184,8 @@ class Store:
             db.execute("PRAGMA cache_size=-1024")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(f"PRAGMA max_page_count={self._max_pages()}")
-            complaint = quick_check(db, QUICK_CHECK_S)
-            if complaint:
-                raise DamagedError(complaint)
             migrate(db, self.path, replaced=replaced)
+            self._open_sessions = dict(db.execute("SELECT id, row FROM sessions WHERE state <> 'closed'").fetchall())
         except BaseException:
             db.close()
             raise
@@ -200,7 +205,7 @@ class Store:
                     part.rename(aside.with_name(aside.name + part.name[len(self.path.name) :]))
             self._forget_old_damage()
             db = self._prepare(replaced=True)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"{self.path} is damaged ({why}) and cannot be replaced: {error}. Move it away") from None
         self.counters["store-damaged"] += 1
         self.told.append(f"the record {self.path} was damaged ({why}); it is kept as {aside.name} and a new one begins")
@@ -218,7 +223,7 @@ class Store:
         """`work()`, once more after a damaged file was replaced or room was made; sqlite3 errors become StoreError."""
         try:
             return work()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if is_damage(error):
                 self._db.close()
                 self._db = self._replace(str(error))
@@ -260,21 +265,37 @@ class Store:
                 )
                 seq = cursor.lastrowid or 0
                 if row.kind == "session":
-                    started = seconds(row.body.get("started"))
-                    ended = seconds(row.body.get("ended"))
-                    if ended is None and row.state == "closed":
-                        ended = row.time
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO sessions VALUES (?,?,?,?,?,?,?)",
-                        (row.id, row.camera, row.time if started is None else started, ended, row.state, seq, text),
-                    )
+                    self._keep_session(row, seq)
                 elif row.kind == "alert":
                     raised = seconds(row.body.get("raised"))
                     self._db.execute(
-                        "INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?)",
-                        (row.id, row.camera, row.time if raised is None else raised, row.time, row.state, seq, text),
+                        "INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?)",
+                        (row.id, row.camera, row.time if raised is None else raised, row.time, row.state, seq),
                     )
         return seq
+
+    def _keep_session(self, row: Row, seq: int) -> None:
+        """The latest state of a session; its place in the table is remembered as long as it is open."""
+        started, ended = seconds(row.body.get("started")), seconds(row.body.get("ended"))
+        if ended is None and row.state == "closed":
+            ended = row.time
+        place = self._open_sessions.get(row.id or "")
+        if place is not None:
+            changed = self._db.execute(
+                "UPDATE sessions SET ended=?, state=?, seq=? WHERE row=? AND id=?",
+                (ended, row.state, seq, place, row.id),
+            )
+            if not changed.rowcount:  # written in a transaction that failed, or in a file that was put aside
+                place = None
+        if place is None:
+            place = self._db.execute(
+                "INSERT INTO sessions (id, camera, started, ended, state, seq) VALUES (?,?,?,?,?,?)",
+                (row.id, row.camera, row.time if started is None else started, ended, row.state, seq),
+            ).lastrowid
+        if row.state == "closed":
+            self._open_sessions.pop(row.id or "", None)
+        elif place is not None:
+            self._open_sessions[row.id or ""] = place
 
     def _last_run(self) -> Run | None:
         found = self._db.execute("SELECT started, beat, ended FROM runs ORDER BY run DESC LIMIT 1").fetchone()
@@ -295,7 +316,8 @@ class Store:
         with self._commit(durable=False):
             for what in (
                 "log WHERE seq IN (SELECT seq FROM log WHERE time < :cutoff AND (kind <> 'alert' OR id NOT IN"
-                " (SELECT id FROM alerts WHERE state <> 'closed')) LIMIT :step)",
+                " (SELECT id FROM alerts WHERE state <> 'closed')) AND seq NOT IN (SELECT seq FROM sessions WHERE"
+                " state <> 'closed') LIMIT :step)",
                 "sessions WHERE state = 'closed' AND started < :cutoff AND coalesce(ended, started) < :cutoff",
                 "alerts WHERE state = 'closed' AND raised < :cutoff AND time < :cutoff",
                 "runs WHERE beat < :cutoff",
@@ -309,18 +331,25 @@ class Store:
         else:
             self._shrinking = False
         if pages > self._max_pages():  # the owner lowered the cap: give the room back to the disk
-            self._db.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+            # executescript: the module's execute() takes one step, and SQLite frees one page a step
+            self._db.executescript("PRAGMA incremental_vacuum(2000)")
         deleted = self._db.total_changes - before
         self.counters["store-rows-deleted"] += deleted
-        return deleted
+        return deleted + max(0, pages - self._pages()[0])
 
     def _delete_oldest(self) -> None:
         with self._commit(durable=False):
+            first, last = self._db.execute("SELECT min(seq), max(seq) FROM log").fetchone()
+            step = max(50, min(STEP_ROWS, ((last or 0) - (first or 0)) // 20))
             upto = self._db.execute(
-                "SELECT max(seq) FROM (SELECT seq FROM log WHERE kind <> 'alert' ORDER BY seq LIMIT ?)", (STEP_ROWS,)
+                "SELECT max(seq) FROM (SELECT seq FROM log WHERE kind <> 'alert' ORDER BY seq LIMIT ?)", (step,)
             ).fetchone()[0]
             if upto is not None:
-                self._db.execute("DELETE FROM log WHERE kind <> 'alert' AND seq <= ?", (upto,))
+                self._db.execute(
+                    "DELETE FROM log WHERE kind <> 'alert' AND seq <= ? AND seq NOT IN"
+                    " (SELECT seq FROM sessions WHERE state <> 'closed')",
+                    (upto,),
+                )
                 self._db.execute("DELETE FROM sessions WHERE state = 'closed' AND seq <= ?", (upto,))
                 return
             oldest = "SELECT id FROM alerts WHERE state = 'closed' ORDER BY raised LIMIT 200"
@@ -333,7 +362,7 @@ class Store:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             _, used = self._pages()
             if used > self._max_pages() * 0.8:
-                for _ in range(10):
+                for _ in range(30):
                     self._delete_oldest()
                     if self._pages()[1] < self._max_pages() * 0.8:
                         break
