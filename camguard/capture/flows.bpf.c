@@ -174,7 +174,7 @@ __noinline __u64 unwrap(struct __sk_buff *skb)
 		return 0;
 	type = bpf_ntohs(word[0]);
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < NESTED; i++) {
+	for (int i = skb->vlan_present ? 1 : 0; i < NESTED; i++) { /* the kernel took the outermost tag off itself */
 		if (type == 0x8100 || type == 0x88A8 || type == 0x9100) {
 			if (bpf_skb_load_bytes(skb, l3, word, 4))
 				return 0;

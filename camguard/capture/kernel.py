@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 
 from camguard.capture.bpf import Loaded, Map, NoLedger, load
-from camguard.capture.ledger import CAPACITY, idle_s, share_of
+from camguard.capture.ledger import CAPACITY, THIN, THIN_IDLE_S, idle_s, is_crowded, share_of
 from camguard.capture.tap import Tap, choose
 from camguard.errors import CaptureError
 from camguard.events import FLOW_KEY, FlowCount, Frame, Host, Interface, pack_key
@@ -29,7 +29,7 @@ _BOOKS = 256
 # struct flow of flows.bpf.c. The first eight numbers are what a second adds to.
 _FLOW = struct.Struct("=QQQQIIIIQQQII2xBBBx4x6s")
 _SUMS = 48
-_PEEK = struct.Struct("=56xQ18xBBxB10x")  # last_ns, flags up, flags down, protocol
+_PEEK = struct.Struct("=56xQ18xBBxBBB8x")  # last_ns, flags up, flags down, protocol, payload packets up, down
 # struct book: the camera's sums; what has no entry; first, last; overflow, spent, malformed, created; first up, MAC
 _BOOK = struct.Struct("=4Q6QQQ4Q16xBx6s")
 
@@ -38,7 +38,6 @@ _SLACK_NS = 100_000_000
 #: New one-packet connections told in one second; the rest (a flood) is told when it is forgotten.
 _MOST_NEW = 4_096
 _MOST_GONE = 8_192
-_THIN_IDLE_NS = 2_000_000_000
 _NOTHING = bytes(_SUMS)
 _SUM = struct.Struct("=QQQQIIII").unpack
 
@@ -134,11 +133,11 @@ class KernelLedger:
         new = 0
         told = self._told
         for keys, values in self._flows.batches():
-            for place, (last_ns, flags_up, flags_down, proto) in enumerate(_PEEK.iter_unpack(values)):
-                idle_ns = now_ns - last_ns
+            for place, (last_ns, flags_up, flags_down, proto, up, down) in enumerate(_PEEK.iter_unpack(values)):
                 if last_ns < since_ns:  # nothing new; is it over?
-                    if idle_ns > 1e9 * idle_s(proto, flags_up, flags_down) or (
-                        crowded and idle_ns > _THIN_IDLE_NS and _is_thin(bytes(values[place * 96 : place * 96 + _SUMS]))
+                    idle = (now_ns - last_ns) / 1e9
+                    if idle > idle_s(proto, flags_up, flags_down) or (
+                        crowded and up + down <= THIN and idle > THIN_IDLE_S
                     ):
                         over.append(bytes(keys[place * 24 : place * 24 + 24]))
                     continue
@@ -147,7 +146,7 @@ class KernelLedger:
                 before = told.get(key, _NOTHING)
                 if before == sums:
                     continue
-                if before is _NOTHING and _is_thin(sums):
+                if before is _NOTHING and up + down <= THIN:
                     new += 1
                     if new > _MOST_NEW:
                         continue
@@ -158,7 +157,7 @@ class KernelLedger:
     def _is_crowded(self) -> bool:
         """Whether three quarters of the table, or of one camera's share, are used."""
         used = [self._book(host.number)[15] - self._deleted[host.number] for host in self._hosts]
-        return sum(used) > self._capacity * 3 // 4 or max(used, default=0) > self._share * 3 // 4
+        return is_crowded(sum(used), self._capacity) or is_crowded(max(used, default=0), self._share)
 
     def _take_away(self, at: float, keys: list[bytes]) -> Iterator[FlowCount]:
         """Forget these connections; the last word of each."""
@@ -282,12 +281,6 @@ def _fill(target: Map, wanted: dict[bytes, bytes]) -> None:
             target.delete(key)
     for key, value in wanted.items():
         target.put(key, value)
-
-
-def _is_thin(sums: bytes) -> bool:
-    """One packet and no more, or no payload at all: what a flood is made of, and the first to be forgotten."""
-    _up, _down, payload_up, payload_down, packets_up, packets_down, _pauses, _dry = _SUM(sums)
-    return bool(packets_up + packets_down <= 1 or payload_up + payload_down == 0)
 
 
 def _count(key: bytes, value: bytes, before: bytes, at: float, closed: bool) -> FlowCount:

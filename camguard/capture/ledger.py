@@ -33,6 +33,9 @@ PAUSE_S = 0.010
 _PAUSE_S = PAUSE_S - 5e-7
 
 TCP_IDLE_S, OTHER_IDLE_S, ENDED_IDLE_S = 300.0, 60.0, 5.0
+#: When three quarters of the table are used, connections of at most so many payload packets go after so much silence:
+#: a flood is made of them. Running sessions never go before their idle time.
+THIN, THIN_IDLE_S = 1, 2.0
 
 # Budgets of frames handed up, each per window of 2**30 ns.
 FIRST = 8  # payload packets at the start of each connection, each way
@@ -56,6 +59,11 @@ _ENDS = SYN | FIN | RST
 def share_of(capacity: int, hosts: int) -> int:
     """The entries that one camera may hold: a flood on one camera's door must not blind the guard for the others."""
     return capacity if hosts < 2 else capacity // 4
+
+
+def is_crowded(used: int, room: int) -> bool:
+    """Whether three quarters are used."""
+    return used > room * 3 // 4
 
 
 def idle_s(proto: int, flags_up: int, flags_down: int) -> float:
@@ -278,7 +286,10 @@ class Ledger:
         """What every connection did since the last collect, and the last word of those that are forgotten at `at`."""
         counts = []
         changed, self._changed = self._changed, {}
-        gone = [flow for flow in self._flows.values() if _is_over(flow, at)]
+        crowded = is_crowded(len(self._flows), self._capacity) or any(
+            is_crowded(book.entries, self._share) for book in self._books.values()
+        )
+        gone = [flow for flow in self._flows.values() if _is_over(flow, at, crowded)]
         for flow in gone:
             changed.pop(flow.key, None)
             del self._flows[flow.key]
@@ -306,8 +317,11 @@ class Ledger:
         return dict(self._counters)
 
 
-def _is_over(flow: _Flow, at: float) -> bool:
-    return at - flow.last_at > idle_s(flow.proto, flow.flags_up, flow.flags_down)
+def _is_over(flow: _Flow, at: float, crowded: bool) -> bool:
+    idle = at - flow.last_at
+    if idle > idle_s(flow.proto, flow.flags_up, flow.flags_down):
+        return True
+    return crowded and idle > THIN_IDLE_S and flow.said_up + flow.said_down <= THIN
 
 
 def _count_of(flow: _Flow, at: float, closed: bool) -> FlowCount:
