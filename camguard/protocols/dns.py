@@ -22,6 +22,7 @@ RECORDS_CAP = 256  # a UDP answer holds fewer; a TCP answer of 64 KB cannot keep
 CHAIN_CAP = 16
 NAME_CAP = 255
 MESSAGES_CAP = 64  # read of one chunk of TCP
+QUERY_CAP = 4096  # bytes
 
 
 class Record(NamedTuple):
@@ -187,9 +188,13 @@ def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | 
 
 
 def _may_be_dns(data: bytes) -> bool:
-    """Whether bytes at a message start can be DNS, as far as they go: standard opcode, reserved bit, one question."""
-    if len(data) >= 2 and int.from_bytes(data[:2], "big") < 12:
+    """Whether bytes at a message start can be DNS, as far as they go: standard opcode, reserved bit, one question; a
+    query is short and has no error code (a TLS hello fails by that)."""
+    size = int.from_bytes(data[:2], "big")
+    if len(data) >= 2 and size < 12:
         return False
-    if len(data) >= 6 and (data[4] >> 3 & 15 != 0 or data[5] & 0x40):
-        return False
+    if len(data) >= 6:
+        query = not data[4] & 0x80
+        if data[4] >> 3 & 15 != 0 or data[5] & 0x40 or (query and (data[5] & 15 or size > QUERY_CAP)):
+            return False
     return len(data) < 8 or data[6:8] == b"\0\x01"

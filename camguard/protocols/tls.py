@@ -11,6 +11,7 @@ from camguard.events import Chunk
 from camguard.protocols.text import NOT_MINE, NotMine, Reading, printable
 
 HELLO_CAP = 32 * 1024  # bytes of records that may hold one hello; post-quantum key shares make some 2 KB
+RECORDS_CAP = 256  # that a hello may be split over; real ones take up to three
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 
 
@@ -46,12 +47,14 @@ def _handshake(data: bytes) -> bytes | None:
     """The handshake bytes in the records at the start of `data` as far as they go; None if it is no ClientHello."""
     hello = b""
     at = 0
-    while at < len(data):
+    for _ in range(RECORDS_CAP):
+        if at >= len(data):
+            return hello
         head = data[at : at + 5]
         if head[0] != 22 or (len(head) > 1 and head[1] != 3) or (len(head) > 2 and head[2] > 4):
             return None
         if len(head) < 5:
-            break
+            return hello
         size = int.from_bytes(head[3:5], "big")
         if not 0 < size <= 16384 + 256:
             return None
@@ -59,9 +62,9 @@ def _handshake(data: bytes) -> bytes | None:
         if hello[:1] not in (b"", b"\1") or int.from_bytes(hello[1:4], "big") > HELLO_CAP:
             return None
         if len(hello) >= 4 and len(hello) >= 4 + int.from_bytes(hello[1:4], "big"):
-            break
+            return hello
         at += 5 + size
-    return hello
+    return None
 
 
 def _take(data: bytes, at: int, width: int) -> tuple[bytes, int] | None:
