@@ -1,4 +1,4 @@
-"""`python -m tests.lab`: run the lab and print the accuracy table in Markdown; needs root and the programs of lab.md."""
+"""`python -m tests.lab`: run the lab and print the accuracy table in Markdown (as root)."""
 
 import argparse
 import random

@@ -1,4 +1,7 @@
-"""A recording played again through ledger twin and Guard on packet time, as `camguard replay` does, with chosen detectors."""
+"""A recording played again through ledger twin and Guard on packet time, with chosen detectors.
+
+The rim of `camguard replay` without its printing.
+"""
 
 import json
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Real captures (../shared/corpus) replayed as `camguard replay` does without a configuration, judged by what is known.
 
 What a viewing is comes from the corpus' own label and measurements (truth.json): in the files listed here, every
-connection on which the named camera sent `VIEW_BYTES` and more. Elsewhere nothing is known to be a viewing; what was told
-is printed, not judged.
+connection on which the named camera sent `VIEW_BYTES` and more. Elsewhere nothing is known to be a viewing; what was
+told is printed, not judged.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ CAMERAS = {
 }
 READABLE = ("stream/vzvca_rtp_h264.pcap",)
 #: groups in which a capture may well hold calls, uploads or attacks: what is told there is only counted.
-QUIET_GROUPS = ("iot",)
+QUIET_GROUPS = ("iot/",)
 
 
 def folder() -> Path:
@@ -64,15 +64,19 @@ def rows_of(where: Path, name: str, truth: dict[str, Any], events: list[dict[str
     deeds = []
     for flow in truth["flows"] if camera else ():
         for end, other, up in (("a", "b", "bytes_ab"), ("b", "a", "bytes_ba")):
-            if flow[end] == camera and flow[up] >= VIEW_BYTES:
-                home = ipaddress.ip_address(flow[other]).is_private
-                deeds.append({"scenario": f"{name} -> {flow[other]}", "camera": camera, "peer": flow[other],
-                              "must": "lan-stream" if home else "remote-stream", "required": True,
-                              "within_s": 3.0 if name in READABLE else 10.0,
-                              "first_seen": first_media(where / name, (flow[end], flow[end + "_port"]), (flow[other], flow[other + "_port"]))})  # fmt: skip
+            if flow[end] != camera or flow[up] < VIEW_BYTES:
+                continue
+            ends = (flow[end], flow[f"{end}_port"]), (flow[other], flow[f"{other}_port"])
+            home = ipaddress.ip_address(flow[other]).is_private
+            deeds.append({
+                "scenario": f"{name} -> {flow[other]}", "camera": camera, "peer": flow[other],
+                "must": "lan-stream" if home else "remote-stream", "required": True,
+                "within_s": verdict.READABLE_S if name in READABLE else verdict.OPAQUE_S,
+                "first_seen": first_media(where / name, *ends),
+            })  # fmt: skip
     if not deeds:
         told = [e for e in events if e["kind"] == "alert" and e["type"] in verdict.VIEWING and e["state"] == "open"]
-        row = verdict.Row(name, None, None, name.split("/")[0] in QUIET_GROUPS)
+        row = verdict.Row(name, None, None, name.startswith(QUIET_GROUPS))
         row.wrong = [f"told: {a['type']} {a['camera']} -> {(a['peer'] or {}).get('ip')}" for a in told]
         return [row]
     events = [e for e in events if e["kind"] != "alert" or e["type"] in verdict.VIEWING]

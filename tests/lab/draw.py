@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass, field
 
 from tests.lab.media import Film
+from tests.lab.verdict import OPAQUE_S, READABLE_S
 
-READABLE_S, OPAQUE_S = 3.0, 10.0
 CLIP_BYTES = {"2mb": 2_000_000, "8mb": 8_000_000}
 UPLINKS = {"fast": None, "1mbit": 1000, "2mbit": 2000, "5mbit": 5000}
 
@@ -14,8 +14,8 @@ UPLINKS = {"fast": None, "1mbit": 1000, "2mbit": 2000, "5mbit": 5000}
 class Scenario:
     """One thing that happens to one camera (which carries the scenario's name).
 
-    `act` names a function of play.py. `must`: the alert that has to come, `within_s` after the first media packet (None:
-    nothing may come). `required` False: printed, not judged. `start_s` counts from the moment the guard looks.
+    `act` names a function of play.py. `must`: the alert that has to come, `within_s` after the first media packet
+    (None: nothing may come). `required` False: printed, not judged. `start_s` counts from the moment the guard looks.
     """
 
     name: str
@@ -121,8 +121,11 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
     scenarios += [
         Scenario("recorder-tcp", "view_recorder", before, 0, film="middle", detail={"transport": "tcp"}),
         Scenario("recorder-udp", "view_recorder", 2, 0, film="high", detail={"transport": "udp"}),
-        Scenario("phone-lan", "view_phone", round(dice.uniform(4, 30), 2), 25, film="middle", detail={"transport": "tcp"}),
-        Scenario("heartbeat", "beat", 1, 0, detail={"bytes": dice.randrange(80, 700), "every_ms": dice.randrange(2000, 15000)}),
+        Scenario("phone-lan", "view_phone", dice.uniform(4, 30), 25, film="middle", detail={"transport": "tcp"}),
+        Scenario(
+            "heartbeat", "beat", 1, 0,
+            detail={"bytes": dice.randrange(80, 700), "every_ms": dice.randrange(2000, 15000)},
+        ),
         Scenario("firmware", "download", round(dice.uniform(4, 40), 2), 0, detail={"bytes": 20_000_000}),
         Scenario("dns-ntp", "ask", 1, 0),
         Scenario("nothing", "rest", 1, 0),

@@ -51,7 +51,7 @@ def said(path: Path, what: str, peer: str | None = None) -> list[float]:
     return [row["time"] for row in rows if row["what"] == what and (peer is None or peer in str(row["peer"]))]
 
 
-# ---- what has to run before the curtain -------------------------------------------------------------------------------
+# ---- what has to run before the curtain ----------------------------------------------------------------------
 
 
 def prepare(stage: Stage, scenario: Scenario) -> None:
@@ -109,7 +109,7 @@ def name_of(scenario: Scenario) -> str:
     return f"{scenario.name}.maker.example"
 
 
-# ---- viewers pull -----------------------------------------------------------------------------------------------------
+# ---- viewers pull ----------------------------------------------------------------------
 
 
 def watch(
@@ -171,7 +171,7 @@ def view_recorder(stage: Stage, scenario: Scenario) -> Done:
     return _view_from(stage, scenario, "nvr", 10_000)
 
 
-# ---- cameras push -----------------------------------------------------------------------------------------------------
+# ---- cameras push ----------------------------------------------------------------------
 
 
 def _film(stage: Stage, scenario: Scenario, *out: str) -> list[str]:
@@ -262,7 +262,7 @@ def send_rtp(stage: Stage, scenario: Scenario) -> Done:
     return _pushed(stage, scenario, [stage.home.start(stage.camera(scenario).ns, argv, f"push-{scenario.name}")])
 
 
-# ---- the quiet ones ---------------------------------------------------------------------------------------------------
+# ---- the quiet ones ----------------------------------------------------------------------
 
 
 def upload_clip(stage: Stage, scenario: Scenario) -> Done:

@@ -38,6 +38,7 @@ class Recording:
     expected: list[dict[str, Any]]
     looked_from: float
     guard_code: int | None
+    guard_status: dict[str, str]
 
 
 def configuration(plan: Plan) -> str:
@@ -70,22 +71,32 @@ def record(
     only: Callable[[Scenario], bool] = lambda _: True,
     ordinary_user: bool = True,
     brief: bool = False,
+    live: Callable[[Path], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Recording:
-    """Play the seed. `folder` must exist; `only` chooses scenarios. LabError where the lab itself fails."""
+    """Play the seed. `folder` must exist; `only` chooses scenarios; `live` is called when the guard looks.
+
+    LabError where the lab itself fails.
+    """
     plan = draw(seed, brief=brief)
     scenarios = [scenario for scenario in plan.scenarios if only(scenario)]
     os.chmod(folder, 0o755)
     (folder / "camguard.toml").write_text(configuration(plan))
     home = Home(folder, f"cglab{os.getpid()}x{next(_runs)}", plan.router_mac)
     try:
-        return _record(plan, scenarios, home, guard, ordinary_user, say)
+        return _record(plan, scenarios, home, guard, ordinary_user, live, say)
     finally:
         home.close()
 
 
 def _record(
-    plan: Plan, scenarios: list[Scenario], home: Home, guard: bool, ordinary_user: bool, say: Callable[[str], None]
+    plan: Plan,
+    scenarios: list[Scenario],
+    home: Home,
+    guard: bool,
+    ordinary_user: bool,
+    live: Callable[[Path], None],
+    say: Callable[[str], None],
 ) -> Recording:
     folder = home.folder
     say(f"seed {plan.seed}: encoding")
@@ -128,6 +139,7 @@ def _record(
     say("the guard starts to look")
     dump, watcher = _look(home, guard, ordinary_user, zero)
     looked_from = time.time()
+    live(folder)
     last = max((s.start_s + s.seconds for s in scenarios), default=0)
     length = plan.length_s if any(s.act in ("upload_clip", "view_recorder") for s in scenarios) else last + 8
     time.sleep(max(0.0, zero + length - time.time()))
@@ -139,11 +151,12 @@ def _record(
         deed["first_seen"] = max(deed["first_media"], looked_from)
     with open(folder / "expected.jsonl", "w") as out:
         out.writelines(json.dumps(deed) + "\n" for deed in sorted(done, key=lambda d: str(d["scenario"])))
+    status = _status(watcher.pid) if watcher else {}
     code = home.stop(watcher, signal.SIGTERM, 15) if watcher else None
     home.stop(dump, signal.SIGINT)
     if faults:
         raise LabError("; ".join(faults) + f" (logs in {folder})")
-    return Recording(plan, folder, done, looked_from, code)
+    return Recording(plan, folder, done, looked_from, code, status)
 
 
 def _look(home: Home, guard: bool, ordinary_user: bool, zero: float) -> tuple[Any, Any]:
@@ -169,6 +182,12 @@ def _look(home: Home, guard: bool, ordinary_user: bool, zero: float) -> tuple[An
     except LabError as error:
         raise LabError(f"{error}; it said: {(folder / 'guard.log').read_text()[-2000:]}") from None
     return dump, watcher
+
+
+def _status(pid: int) -> dict[str, str]:
+    """/proc/PID/status of the running guard: its rights and its memory."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def _who(stage: play.Stage, scenarios: list[Scenario]) -> None:

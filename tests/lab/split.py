@@ -1,4 +1,4 @@
-"""Cut a recording's lan.pcap into one capture a scenario (with tcpdump, by the camera's MAC), for reading and tuning."""
+"""Cut a recording's lan.pcap into one capture a scenario (tcpdump, by the camera's MAC), for reading and tuning."""
 
 import json
 import subprocess

@@ -1,7 +1,8 @@
 """What the programs did against what the guard said: one row a viewing (or quiet scenario), and tables of rows.
 
-In: expected.jsonl's objects and the guard's event dicts (contract.md). Delay is wall clock of the alert's first event minus
-the first media packet that the guard could see; live and in replay both are packet time, because the lab runs on one clock.
+In: expected.jsonl's objects and the guard's event dicts (contract.md). Delay is wall clock of the alert's first event
+minus the first media packet that the guard could see; live and in replay both are packet time, because the lab runs on
+one clock.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 Event = dict[str, Any]
 VIEWING = ("remote-stream", "lan-stream")
+READABLE_S, OPAQUE_S = 3.0, 10.0  # contract.md, "Delay"
 
 
 @dataclass(slots=True)
@@ -122,7 +124,7 @@ def summary(rows: list[Row]) -> str:
         f"Recall {len(told)} of {len(loud)} viewings, {len(intime)} in time; false alarms {len(false)} in "
         f"{len(quiet)} quiet scenarios and {len(loud)} viewings."
     ]
-    for what, limit in (("readable", 3.0), ("opaque", 10.0)):
+    for what, limit in (("readable", READABLE_S), ("opaque", OPAQUE_S)):
         delays = [row.delay_s for row in told if row.delay_s is not None and row.within_s == limit]
         if delays:
             lines.append(

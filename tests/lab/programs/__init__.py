@@ -1,1 +1,1 @@
-"""Programs of the lab that run inside the namespaces; each is started by /usr/bin/python3 and imports nothing of ours."""
+"""What runs inside the namespaces; each is started by /usr/bin/python3 and imports nothing of ours."""

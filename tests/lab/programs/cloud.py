@@ -2,8 +2,8 @@
 
 Usage: cloud.py MODE PORT LOG [CERT KEY], MODE is tls, udp or echo. Appends JSON lines {time, what, peer, bytes} to LOG:
 "accept", "first" (first bytes of media: the first 1000 bytes of body or stream have come), "end".
-tls: GET /n -> n bytes; PUT or POST, chunked or sized -> 201; anything that is not HTTP is taken as a stream; what begins
-with "beat" gets a short answer each time.
+tls: GET /n -> n bytes; PUT or POST, chunked or sized -> 201; anything that is not HTTP is taken as a stream; what
+begins with "beat" gets a short answer each time.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A maker's own P2P sender, written for the lab (no real one can be had): scrambled datagrams to one server.
 
-Usage: p2p_camera.py LISTEN_PORT SERVER PORT LOG. What arrives on 127.0.0.1:LISTEN_PORT (ffmpeg's udp output) is XORed with a
-random pad, numbered and sent on; a short keep-alive goes out every second and is answered. Notes the first one sent.
+Usage: p2p_camera.py LISTEN_PORT SERVER PORT LOG. What arrives on 127.0.0.1:LISTEN_PORT (ffmpeg's udp output) is XORed
+with a random pad, numbered and sent on; a short keep-alive goes out every second and is answered. Notes the first sent.
 """
 
 import json
