@@ -28,6 +28,9 @@ from camguard.places import Places
 from camguard.track import Flows
 
 HOSTS_MAX = 60_000  # host numbers have 16 bits
+PAIRS_MAX = 1_000_000
+ARP = 0x0806
+ADDRESSES_MAX = 8
 TICKS_IN_A_GAP = 900  # seconds without a packet that are gone through one by one; then minutes
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
@@ -244,11 +247,13 @@ def _is_one(packed: bytes) -> bool:
 class Look:
     """The first reading: the local hosts, the gateway, and one end of every connection."""
 
-    def __init__(self) -> None:
-        self._local: dict[
+    def __init__(self, *, hosts_max: int = HOSTS_MAX, pairs_max: int = PAIRS_MAX) -> None:
+        self._hosts_max, self._pairs_max = hosts_max, pairs_max
+        self._sources: dict[
             bytes, list[bytes]
-        ] = {}  # MAC (or address, where there is no MAC) -> addresses, first seen first
+        ] = {}  # MAC (where there is none, address) -> addresses, first seen first
         self._gateways: Counter[bytes] = Counter()
+        self._arps: dict[tuple[bytes, bytes], None] = {}
         self._ends: dict[bytes, None] = {}
         self._pairs: set[tuple[bytes, bytes, bytes, bytes]] = set()
 
@@ -259,51 +264,60 @@ class Look:
         except Malformed:
             return
         src, dst = packet.src, packet.dst
-        if not src or not dst or len(self._pairs) > 2_000_000:
-            return
+        if packet.ethertype == ARP and len(packet.payload) >= 28 and len(self._arps) < self._hosts_max:
+            self._arps[(packet.src_mac, packet.payload[14:18])] = None  # RFC 826: the sender's protocol address
         pair = (src, dst, packet.src_mac, packet.dst_mac)
-        if pair in self._pairs:
+        if not src or not dst or pair in self._pairs or len(self._pairs) >= self._pairs_max:
             return
         self._pairs.add(pair)
-        self._see_local(src, dst, packet.src_mac, packet.dst_mac)
-        if (
-            packet.proto in (TCP, UDP)
-            and src not in self._ends
-            and dst not in self._ends
-            and len(self._ends) < HOSTS_MAX
-            and _is_one(src)
-        ):
-            self._ends[src if _is_private(src) or not _is_one(dst) or not _is_private(dst) else dst] = None
+        self._see_ends(src, dst, packet.src_mac, packet.dst_mac)
+        known = src in self._ends or dst in self._ends or len(self._ends) >= self._hosts_max
+        if packet.proto in (TCP, UDP) and _is_one(src) and not known:
+            self._ends[dst if _is_private(dst) and _is_one(dst) and not _is_private(src) else src] = None
 
-    def _see_local(self, src: bytes, dst: bytes, src_mac: bytes, dst_mac: bytes) -> None:
-        """A MAC that sends from, or is sent what goes to, an address outside is a gateway."""
+    def _see_ends(self, src: bytes, dst: bytes, src_mac: bytes, dst_mac: bytes) -> None:
+        """A MAC that sends from, or is sent what goes to, an IPv4 address outside is a gateway."""
         has_mac = any(src_mac)
         if has_mac and len(src) == 4 and _is_one(src) and not _is_private(src):
             self._gateways[src_mac] += 1
-        if any(dst_mac) and not dst_mac[0] & 1 and _is_one(dst) and not _is_private(dst):
-            self._gateways[dst_mac] += len(dst) == 4
-        if _is_one(src) and _is_private(src):
-            known = self._local.setdefault(src_mac if has_mac else src, [])
-            if src not in known and len(known) < 8:
+        if any(dst_mac) and not dst_mac[0] & 1 and len(dst) == 4 and _is_one(dst) and not _is_private(dst):
+            self._gateways[dst_mac] += 1
+        if _is_one(src):
+            known = self._sources.setdefault(src_mac if has_mac else src, [])
+            if src not in known and len(known) < ADDRESSES_MAX:
                 known.append(src)
 
     def home(self) -> Home:
         """Every local host that is not a gateway as a camera."""
-        cameras: list[Camera] = []
-        met: set[bytes] = set()
-        for key, addresses in self._local.items():
-            # a second MAC for an address that was met already is a router on the way
-            own = [address for address in addresses if address not in met]
-            if key in self._gateways or len(cameras) >= HOSTS_MAX or not own:
-                continue
-            met.update(own)
-            # an IPv4 address says more to a person than a link-local one
-            name = _ip(min(own, key=len))
-            mac = key.hex(":") if len(key) == 6 else None
-            cameras.append(Camera(name, mac, () if mac else (name,)))
+        local = {
+            key: [address for address in addresses if _is_private(address)]
+            for key, addresses in self._sources.items()
+            if key not in self._gateways and any(_is_private(address) for address in addresses)
+        }
         gateway = max(self._gateways, key=lambda mac: (self._gateways[mac], mac), default=None)
-        return Home(cameras=tuple(cameras), gateway=gateway.hex(":") if gateway else None)
+        if not local:
+            # a home that uses public addresses: the network (of 256) in which the most MACs are, ARP being the best sign
+            fours = [(key, ip) for key, ips in self._sources.items() for ip in ips if len(key) == 6 and len(ip) == 4]
+            sizes = Counter(ip[:3] for _, ip in fours)
+            sizes.update(ip[:3] for _, ip in self._arps)
+            largest = max(sizes, key=lambda net: sizes[net], default=b"")
+            gateways = [key for key, ip in fours if ip[:3] != largest]
+            local = {key: [ip] for key, ip in fours if key not in gateways}
+            gateway = next(iter(gateways), None)
+        return Home(cameras=tuple(_cameras(local))[: self._hosts_max], gateway=gateway.hex(":") if gateway else None)
 
     def everybody(self) -> tuple[Host, ...]:
         """One end of every connection, known by its address."""
         return tuple(Host(number, _ip(end), None, (end,)) for number, end in enumerate(self._ends, start=1))
+
+
+def _cameras(local: dict[bytes, list[bytes]]) -> Iterator[Camera]:
+    met: set[bytes] = set()
+    for key, addresses in local.items():
+        # a second MAC for an address that was met already is a router on the way
+        own = [address for address in addresses if address not in met]
+        if own:
+            met.update(own)
+            name = _ip(min(own, key=len))  # an IPv4 address says more to a person than a link-local one
+            mac = key.hex(":") if len(key) == 6 else None
+            yield Camera(name, mac, () if mac else (name,))

@@ -5,7 +5,6 @@ running guard; what was done is said.
 """
 # ruff: noqa: T201 - these are commands; they print what they are asked for
 
-import contextlib
 import ipaddress
 import os
 import signal
@@ -164,16 +163,26 @@ def _find(what: str, known: list[Entry]) -> tuple[str | None, str | None, SeenDe
             raise ConfigError(f"no device has number {what}. The numbers: camguard cameras list")
         return entry.seen.mac, None, entry.seen
     seen = [one.seen for one in known if one.seen]
-    with contextlib.suppress(ValueError):
+    try:
         ip = str(ipaddress.ip_address(what))
+    except ValueError:
+        ip = ""
+    if ip:
         # the device that had the address last
         device = max((one for one in seen if ip in one.ips), key=lambda one: one.last_time, default=None)
-        return (device.mac, None, device) if device else (None, config.ip_text(what), None)
+        return (device.mac, None, device) if device else (None, _checked_ip(ip), None)
     try:
         mac = config.mac_text(what)
     except ValueError as error:
         raise ConfigError(f"{error} Give a number of `camguard cameras list`, a MAC or an address.") from None
     return mac, None, next((one for one in seen if one.mac == mac), None)
+
+
+def _checked_ip(ip: str) -> str:
+    try:
+        return config.ip_text(ip)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _guess_name(seen: SeenDevice | None, mac: str | None) -> str:
