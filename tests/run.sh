@@ -89,7 +89,7 @@ make_venv() {
     [[ -x .venv/bin/pytest && $(cat .venv/made-for 2>/dev/null) == "$stamp" ]] && return
     [[ -x .venv/bin/python && $(.venv/bin/python --version 2>/dev/null) == "$("$python" --version)" ]] ||
         "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore -e '.[dev]' </dev/null
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --root-user-action=ignore -e '.[dev]' </dev/null
     printf '%s\n' "$stamp" >.venv/made-for
 }
 
