@@ -1,5 +1,6 @@
 """A real desktop session for tests: Xvfb, a bus of its own (that starts no services by itself) and dunst."""
 
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,12 @@ _DUNSTRC = """[global]
 """
 
 
+def _line(read: int) -> str:
+    """One whole line from a pipe (Xvfb writes the number and the line end separately, and dies if one is not taken)."""
+    with os.fdopen(read) as pipe:
+        return pipe.readline().strip()
+
+
 class Desktop:
     """What a test does with it: `env` for programs, `start` and `stop` of the notification service, `picture`."""
 
@@ -37,21 +44,22 @@ class Desktop:
         self.folder = folder
         self.service: subprocess.Popen[bytes] | None = None
         self._running: list[subprocess.Popen[bytes]] = []
+
+    def begin(self) -> None:
+        """The screen and the bus; nobody shows notifications yet."""
+        folder = self.folder
         read, write = os.pipe()
         self._run(["Xvfb", "-displayfd", str(write), "-screen", "0", "1000x700x24", "-nolisten", "tcp"], (write,))
         os.close(write)
-        display = os.read(read, 16).decode().strip()
-        os.close(read)
+        display = _line(read)
         config = folder / "bus.conf"
         config.write_text(_BUS_CONFIG.format(folder=folder))
         read, write = os.pipe()
         self._run(["dbus-daemon", f"--config-file={config}", "--nofork", f"--print-address={write}"], (write,))
         os.close(write)
-        self.bus = os.read(read, 512).decode().strip()
-        os.close(read)
+        self.bus = _line(read)
         assert display, "Xvfb did not start"
         assert self.bus, "dbus-daemon did not start"
-        (folder / "dunstrc").write_text(_DUNSTRC)
         home = {"XDG_STATE_HOME": str(folder / "state"), "XDG_RUNTIME_DIR": str(folder), "HOME": str(folder)}
         self.env = os.environ | home | {"DISPLAY": f":{display}", "DBUS_SESSION_BUS_ADDRESS": self.bus}
 
@@ -60,8 +68,9 @@ class Desktop:
         self._running.append(program)
         return program
 
-    def start(self) -> None:
+    def start(self, markup: str = "full") -> None:
         """Start the notification service and wait until it answers."""
+        (self.folder / "dunstrc").write_text(_DUNSTRC.replace("full", markup))
         program = subprocess.Popen(
             ["dunst", "-conf", str(self.folder / "dunstrc")], env=self.env, stderr=subprocess.DEVNULL
         )
@@ -69,8 +78,9 @@ class Desktop:
         self._running.append(program)
         until = time.monotonic() + 10
         while time.monotonic() < until:
-            if self.ctl("count").isdigit() or "Waiting" in self.ctl("count"):
+            if "Waiting" in self.ctl("count"):
                 return
+            assert program.poll() is None, f"dunst ended with {program.returncode}"
             time.sleep(0.05)
         raise AssertionError("dunst does not answer")
 
@@ -94,6 +104,13 @@ class Desktop:
         """How many notifications are on the screen."""
         return int(self.ctl("count", "displayed") or 0)
 
+    def texts(self) -> list[tuple[str, str]]:
+        """(summary, body) of what is on the screen, as the service received it, oldest first; clears the screen."""
+        number = self.count()
+        self.ctl("close-all")
+        (found,) = json.loads(self.ctl("history"))["data"]
+        return [(one["summary"]["data"], one["body"]["data"]) for one in reversed(found[:number])]
+
     def picture(self, path: Path) -> None:
         subprocess.run(
             ["import", "-window", "root", str(path)], env=self.env, check=True, timeout=20, capture_output=True
@@ -111,6 +128,7 @@ class Desktop:
 def a_desktop(folder: Path) -> Iterator[Desktop]:
     desktop = Desktop(folder)
     try:
+        desktop.begin()
         yield desktop
     finally:
         desktop.close()

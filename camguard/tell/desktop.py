@@ -144,7 +144,8 @@ def show(letter: Letter) -> bool:
     """Raise one notification; True only if the service said that it is shown. Takes `TIMEOUT_S` at most."""
     began = time.monotonic()
     door = Notify(
-        default_notification_title=_plain(letter.title, 60) or "camguard",
+        # some services render markup in the title too, and none says so
+        default_notification_title=_plain(letter.title.translate({60: "‹", 62: "›"}), 60) or "camguard",
         default_notification_message=_plain(letter.body, 400),
         default_notification_application_name="camguard",
         use_custom_notifier=CheckedNotifier,
