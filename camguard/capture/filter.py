@@ -1,7 +1,7 @@
 """The classic BPF program that keeps other people's traffic away from the packet socket (pure).
 
-It lets through what `ledger.Ledger` counts or hands up, and sometimes a little more (it compares four bytes of a MAC or
-an address): the ledger looks again. Everything else ends here, in the kernel, before a byte is copied.
+It lets through what `ledger.Ledger` counts or hands up, and sometimes a little more (it compares four bytes of a MAC):
+the ledger looks again. Everything else ends here, in the kernel, before a byte is copied.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,11 +34,11 @@ def program(hosts: Iterable[Host], snap: int) -> list[Instruction]:
     words = sorted({int.from_bytes(mac[2:]) for mac in macs})
     steps = [*_any_of((_WORD, 0, 0, 2), words, take), *_any_of((_WORD, 0, 0, 8), words, take)]
     ipv4 = sorted({int.from_bytes(ip) for ip in routed if len(ip) == 4})
-    ipv6 = sorted({int.from_bytes(ip[12:]) for ip in routed if len(ip) == 16})
+    ipv6 = [ip for ip in routed if len(ip) == 16]
     steps += _ethertype()
     steps += [(_EQUAL, 0, 1, 0x0806), take]
-    steps += _if_equal(0x0800, [*_addresses(26, 30, ipv4, take), *_discovery4(take)])
-    steps += _if_equal(0x86DD, [*_addresses(34, 50, ipv6, take), *_discovery6(take)])
+    steps += _if_equal(0x0800, [*_addresses4(ipv4, take), *_discovery4(take)])
+    steps += _if_equal(0x86DD, [*_addresses6(ipv6, take), *_discovery6(take)])
     steps.append((_RETURN, 0, 0, 0))
     return steps if len(steps) <= _MAX_LENGTH else [take]
 
@@ -76,8 +76,20 @@ def _if_equal(value: int, steps: list[Instruction]) -> list[Instruction]:
     return [(_EQUAL, 1, 0, value), (0x05, 0, 0, len(body)), *body]  # 0x05: jump always, 32 bits far
 
 
-def _addresses(source: int, target: int, values: Sequence[int], take: Instruction) -> list[Instruction]:
-    return [*_any_of((_WORD_X, 0, 0, source), values, take), *_any_of((_WORD_X, 0, 0, target), values, take)]
+def _addresses4(values: Sequence[int], take: Instruction) -> list[Instruction]:
+    return [*_any_of((_WORD_X, 0, 0, 26), values, take), *_any_of((_WORD_X, 0, 0, 30), values, take)]
+
+
+def _addresses6(addresses: Sequence[bytes], take: Instruction) -> list[Instruction]:
+    """All four words, the last one first: many an address of a home ends in ::1."""
+    steps: list[Instruction] = []
+    for address in addresses:
+        for place in (22, 38):  # source, destination
+            for left, word in ((7, 12), (5, 8), (3, 4), (1, 0)):
+                steps.append((_WORD_X, 0, 0, place + word))
+                steps.append((_EQUAL, 0, left, int.from_bytes(address[word : word + 4])))
+            steps.append(take)
+    return steps
 
 
 def _discovery4(take: Instruction) -> list[Instruction]:
