@@ -16,6 +16,7 @@ from camguard import __version__
 from camguard.errors import CaptureError, ConfigError, StoreError
 
 PROGRAM = "camguard"
+QUESTIONS = ("is ", "can ", "who ", "what ")
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" instead of failing
     try:
-        asked = parser().parse_args(argv)
+        asked = parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
         code: int = asked.command(asked)
         sys.stdout.flush()
     except (ConfigError, CaptureError, StoreError) as error:
@@ -37,6 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """`--since -2h` as `--since=-2h`: argparse would take -2h for a flag."""
+    words: list[str] = []
+    for word in argv:
+        if words and words[-1] in ("--since", "--until") and re.match(r"-\d", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def _failed(error: Exception) -> int:
@@ -96,7 +108,7 @@ def _command(commands: "Commands", name: str, run: Command, help: str, example: 
     made: _Parser = commands.add_parser(
         name,
         help=help,
-        description=help[:1].upper() + help[1:] + ".",
+        description=f"{help[:1].upper()}{help[1:]}{'?' if help.startswith(QUESTIONS) else '.'}",
         epilog=f"example: {example}",
     )
     if places:
@@ -194,33 +206,35 @@ def _check(asked: argparse.Namespace) -> int:
 
 
 def _add_status(commands: "Commands") -> None:
-    command = _command(commands, "status", _status, "is anybody watching right now", "camguard status")
+    command = _look_back(commands, "status", _status, "is anybody watching right now", "camguard status --camera porch")
     command.add_argument("--quiet", action="store_true", help="print nothing; exit 1 when something unexpected is open")
-    _json(command, "one JSON object")
 
 
 def _status(asked: argparse.Namespace) -> int:
     from camguard.review import terminal
 
-    return terminal.status(_paths(asked), as_json=asked.json, quiet=asked.quiet)
+    return terminal.status(_paths(asked), _asked(asked), quiet=asked.quiet)
 
 
 def _add_sessions(commands: "Commands") -> None:
-    _look_back(commands, "sessions", _sessions, "who watched, when, how long, how much")
+    example = "camguard sessions --since yesterday --camera porch"
+    _look_back(commands, "sessions", _sessions, "who watched, when, how long, how much", example)
 
 
 def _add_alerts(commands: "Commands") -> None:
-    _look_back(commands, "alerts", _alerts, "what you were told")
+    _look_back(commands, "alerts", _alerts, "what you were told", "camguard alerts --since -2h")
 
 
-def _look_back(commands: "Commands", name: str, run: Command, help: str) -> None:
-    command = _command(commands, name, run, help, f'camguard {name} --since yesterday --camera "porch"')
-    times = 'such as "18:15", "yesterday", "2h ago", "2026-11-23 18:15"'
-    command.add_argument("--since", metavar="TIME", help=f"from when, {times}; default: 7 days before the end")
+def _look_back(commands: "Commands", name: str, run: Command, help: str, example: str) -> _Parser:
+    command = _command(commands, name, run, help, example)
+    times = 'such as "18:15", "yesterday", "-2h", "2026-11-23 18:15"'
+    first = "today" if name == "status" else "7 days before the end"
+    command.add_argument("--since", metavar="TIME", help=f"from when, {times}; default: {first}")
     command.add_argument("--until", metavar="TIME", help="to when; default: now")
     command.add_argument("--camera", metavar="NAME", help="of this camera only")
     command.add_argument("--limit", type=_count, default=100, metavar="N", help="at most so many; default: 100")
-    _json(command)
+    _json(command, "one JSON object" if name == "status" else "one JSON object a line instead of a table")
+    return command
 
 
 def _count(text: str) -> int:

@@ -296,7 +296,7 @@ class Look:
         }
         gateway = max(self._gateways, key=lambda mac: (self._gateways[mac], mac), default=None)
         if not local:
-            # a home that uses public addresses: the network (of 256) in which the most MACs are, ARP being the best sign
+            # a home with public addresses: the network (of 256) in which the most MACs are; ARP is the best sign
             fours = [(key, ip) for key, ips in self._sources.items() for ip in ips if len(key) == 6 and len(ip) == 4]
             sizes = Counter(ip[:3] for _, ip in fours)
             sizes.update(ip[:3] for _, ip in self._arps)

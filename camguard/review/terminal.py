@@ -21,6 +21,7 @@ from camguard.store import Reader, now_age_s, read_now
 
 STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
 WEEK_S = 7 * 86400.0
+VIEWING = ("stream", "playback", "talk")
 SEEN_WORDS = {
     "both": "both ways",
     "up-only": "only what it sends",
@@ -234,33 +235,47 @@ def short_ids(ids: Sequence[str], least: int = 3) -> dict[str, str]:
 # ---- status ----------------------------------------------------------------------------------------------------------
 
 
-def status(paths: Paths, *, as_json: bool = False, quiet: bool = False, now: float | None = None) -> int:
+def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: float | None = None) -> int:
     """Print who is watching now. 1: the guard is not looking, or (with `quiet`, which prints nothing) something
-    unexpected is open."""
+    unexpected is open. The asked range is the one in which viewings are counted (today, where nothing is said)."""
     view = View(paths, now)
-    alerts_open = view.figures.get("alerts", []) if view.looking and view.figures else _recorded_alerts(view)
+    view.known_camera(asked.camera)
+    figures = _of_camera(view.figures or {}, asked.camera)
+    alerts_open = figures.get("alerts", []) if view.looking else _recorded_alerts(view, asked.camera)
     if quiet:
         return 0 if view.looking and not [alert for alert in alerts_open if alert.get("severity") != "info"] else 1
-    if as_json:
-        figures = view.figures or {}
+    if asked.as_json:
         print(report.to_json({"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures))
         return 0 if view.looking else 1
     print(_headline(view) if view.looking else view.not_looking_words())
-    cameras = _camera_rows(view, alerts_open)
-    if cameras:
+    names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
+    if names:
+        ranged = asked.since is not None or asked.until is not None
+        span = view.range(asked if ranged else Asked(since="today"))
+        rows = [_camera_row(view, name, figures, alerts_open, _viewings(view, name, span)) for name in names]
         print()
-        show(("CAMERA", "NOW", "VIEWER", "SINCE", "TODAY", "SEEN"), cameras, right=(4,), wraps=(0, 2, 5))
+        columns = ("CAMERA", "NOW", "VIEWER", "SINCE", "VIEWED" if ranged else "TODAY", "SEEN")
+        show(columns, rows, right=(4,), wraps=(0, 2, 5))
     else:
         print("No camera is configured. See which devices are there: camguard cameras list")
-    remarks = _remarks(view, alerts_open)
+    remarks = _remarks(view, figures, alerts_open)
     if remarks:
         print("\n" + "\n".join(remarks))
     return 0 if view.looking else 1
 
 
-def _recorded_alerts(view: View) -> list[dict[str, Any]]:
+def _of_camera(figures: dict[str, Any], camera: str | None) -> dict[str, Any]:
+    """The figures, of one camera only where one is asked for."""
+    if camera is None:
+        return figures
+    keys = {"cameras": "name", "sessions": "camera", "alerts": "camera"}
+    kept = {part: [one for one in figures.get(part, []) if one.get(key) == camera] for part, key in keys.items()}
+    return figures | {part: found for part, found in kept.items() if part in figures}
+
+
+def _recorded_alerts(view: View, camera: str | None) -> list[dict[str, Any]]:
     try:
-        return view.reader.open_alerts()
+        return [alert for alert in view.reader.open_alerts() if camera in (None, alert["camera"])]
     except StoreError:
         return []
 
@@ -282,19 +297,15 @@ def _headline(view: View) -> str:
     return f"camguard is watching {cameras} since {report.day(since, view.zone)} ({', '.join(extra)})"
 
 
-def _camera_rows(view: View, alerts_open: list[dict[str, Any]]) -> list[Row]:
-    today = moments.parse("today", view.now, view.zone)
-    figures = {camera["name"]: camera for camera in (view.figures or {}).get("cameras", [])} if view.looking else {}
-    live = (view.figures or {}).get("sessions", []) if view.looking else []
-    rows: list[Row] = []
-    for name in view.cameras():
-        now = [one for one in live if one["camera"] == name and one["class"] in ("stream", "playback", "talk")]
-        sight = figures.get(name, {}).get("sight", "unknown")
-        blind = [one for one in alerts_open if one["camera"] == name and one["type"] == "guard-blind"]
-        state, viewer, since = _now_words(view, now, blind, sight)
-        seen = SEEN_WORDS.get(sight, "-")
-        rows.append((report.clean(name, report.MAX_CAMERA), state, viewer, since, _viewings(view, name, today), seen))
-    return rows
+def _camera_row(
+    view: View, name: str, figures: dict[str, Any], alerts_open: list[dict[str, Any]], viewings: str
+) -> Row:
+    live = [one for one in figures.get("sessions", []) if view.looking and one["camera"] == name]
+    own: dict[str, Any] = next((one for one in figures.get("cameras", []) if view.looking and one["name"] == name), {})
+    sight = own.get("sight", "unknown")
+    blind = [one for one in alerts_open if one["camera"] == name and one["type"] == "guard-blind"]
+    state, viewer, since = _now_words(view, [one for one in live if one["class"] in VIEWING], blind, sight)
+    return (report.clean(name, report.MAX_CAMERA), state, viewer, since, viewings, SEEN_WORDS.get(sight, "-"))
 
 
 def _now_words(view: View, now: list[dict[str, Any]], blind: list[dict[str, Any]], sight: str) -> tuple[Cell, str, str]:
@@ -316,22 +327,22 @@ def _now_words(view: View, now: list[dict[str, Any]], blind: list[dict[str, Any]
     return Cell("nobody"), "", ""
 
 
-def _viewings(view: View, name: str, today: float) -> str:
+def _viewings(view: View, name: str, span: _Range) -> str:
+    """How many viewings touched the range."""
     try:
-        found = view.reader.sessions(since=today, until=view.now, camera=name)
+        found = view.reader.sessions(since=span.since, until=span.until, camera=name, limit=100_000)
     except StoreError:
         return "-"
-    return str(sum(1 for one in found if one["class"] in ("stream", "playback", "talk")))
+    return str(sum(1 for one in found if one["class"] in VIEWING))
 
 
-def _remarks(view: View, alerts_open: list[dict[str, Any]]) -> list[str]:
+def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, Any]]) -> list[str]:
     """What needs the owner, one line each."""
     remarks = []
     if alerts_open:
         count = len(alerts_open)
         remarks.append(f"! {count} open alert{'' if count == 1 else 's'}: camguard alerts")
     if view.looking:
-        figures = view.figures or {}
         if figures.get("cost"):
             remarks.append(f"! {report.clean(str(figures['cost']), 200)}")
         remarks += [f"! {report.clean(str(problem), 200)}" for problem in figures.get("problems", [])]

@@ -218,13 +218,33 @@ def test_status_quiet_is_an_exit_code(house: House, capsys: Out) -> None:
 
 def test_status_json_is_one_object(house: House, capsys: Out) -> None:
     house.live(sessions=(session(),))
-    assert terminal.status(house.paths, as_json=True, now=NOW) == 0
+    assert terminal.status(house.paths, Asked(as_json=True), now=NOW) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["looking"] is True
     assert made["sessions"][0]["camera"] == "nursery"
     house.paths.now.unlink()
-    assert terminal.status(house.paths, as_json=True, now=NOW) == 1
+    assert terminal.status(house.paths, Asked(as_json=True), now=NOW) == 1
     assert json.loads(capsys.readouterr().out)["looking"] is False
+
+
+def test_status_of_one_camera_and_range(house: House, capsys: Out) -> None:
+    house.write(session(camera="porch", state="closed", started=NOW - 3 * DAY, ended=NOW - 3 * DAY + 60))
+    house.live(sessions=(session(),), alerts=(alert(),))
+    terminal.status(house.paths, Asked(camera="porch", since="-7d"), now=NOW)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        "CAMERA  NOW     VIEWER  SINCE  VIEWED  SEEN",
+        "porch   nobody                      1  both ways",
+    ]
+    assert terminal.status(house.paths, Asked(camera="porch"), quiet=True, now=NOW) == 0
+    terminal.status(house.paths, Asked(camera="porch", as_json=True), now=NOW)
+    made = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in made["cameras"]] == ["porch"]
+    assert made["sessions"] == made["alerts"] == []
+    with pytest.raises(ConfigError, match="no camera"):
+        terminal.status(house.paths, Asked(camera="x"), now=NOW)
+    terminal.status(house.paths, Asked(limit=1), now=NOW)
+    assert "porch" not in capsys.readouterr().out
 
 
 def test_status_tells_problems_and_what_the_source_cannot_do(house: House, capsys: Out) -> None:
