@@ -72,7 +72,7 @@ def _verdict(view: View, every: list[Answer], sees: list[Answer], tells: list[An
     good = sum(one.status != "fault" for one in sees)
     reached = any(one.status == "ok" for one in tells)
     if not faults and not warnings and sees:
-        which = "the camera" if len(sees) == 1 else f"all {len(sees)} cameras"
+        which = {1: "the camera", 2: "both cameras"}.get(len(sees), f"all {len(sees)} cameras")
         return f"camguard sees {which} and can reach you. Nothing to do."
     counts = ", ".join(number(n, what) for n, what in ((faults, "problem"), (warnings, "warning")) if n)
     if not view.looking:

@@ -84,6 +84,7 @@ class Companion:
         self._catching_up, self._more = True, False
         if self._seq is None and self._no_store():
             self._seq = 0  # all that will ever be in it is new
+        self._remember()
 
     def turn(self, at: float) -> None:
         """Read what is new, look whether the guard still looks, show what is pending. `at`: monotonic seconds."""
