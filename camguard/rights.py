@@ -180,7 +180,9 @@ def _allow(ruleset: int, path: Path, access: int) -> None:
 
 def _always_read() -> Iterator[Path]:
     """Python's own folders (imports at the moment of use), shared libraries, time zones, /proc and interface state."""
-    yield from (Path(entry) for entry in sys.path if entry)
+    # not all of sys.path: it begins with the current folder when Python is started with -m
+    folders = ("site-packages", "dist-packages", "lib-dynload")
+    yield from (Path(entry) for entry in sys.path if Path(entry).name in folders)
     yield from (Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     yield Path(__file__).parent.parent
     for name in ("/usr/lib", "/usr/share/zoneinfo", "/lib", "/lib64", "/proc", "/sys", "/dev/null", "/dev/urandom"):

@@ -321,6 +321,19 @@ def test_an_old_kernel_is_told_in_words(tmp_path: Path) -> None:
     }
 
 
+def test_the_folder_it_was_started_in_stays_closed(tmp_path: Path) -> None:
+    """`python -m camguard` puts the current folder on sys.path: that is no reason to read it."""
+    body = """
+os.chdir(other)
+sys.path.insert(0, str(other))
+rights.confine([state], [])
+tell("read", lambda: (other / "secret").read_text())
+import json.tool, camguard.events
+finish()
+"""
+    assert run(tmp_path, body)[0] == {"read": "EACCES"}
+
+
 def test_folders_and_files_can_be_named(tmp_path: Path) -> None:
     body = """
 (state / "readable").write_text("r"); (state / "file").write_text("f")
