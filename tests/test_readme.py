@@ -5,10 +5,13 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from camguard import report
+from camguard.events import Alert, Peer
 from tests.test_architecture import TABLE
 
 REPO = Path(__file__).resolve().parent.parent
@@ -57,6 +60,29 @@ def test_command_of_readme_exists(command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: camguard")
+
+
+def test_alert_of_readme_is_what_camguard_says() -> None:
+    """The picture's text, which stands in README for those who do not see it."""
+    started = datetime(2026, 11, 23, 22, 14, tzinfo=UTC).timestamp()
+    told = Alert(
+        id="a7f",
+        time=started + 3,
+        camera="Nursery",
+        type="remote-stream",
+        severity="critical",
+        confidence="certain",
+        reason="it is none of your devices and nothing you expect",
+        evidence=(),
+        peer=Peer("51.68.44.10", 40000, org="OVH", country="France"),
+        session=None,
+        raised=started + 3,
+        started=started,
+        count=1,
+        state="open",
+    )
+    title, body = report.words(told)
+    assert f"![{title}. {body}](docs/alert.png)" in README
 
 
 def test_first_screen_says_what_it_cannot_see() -> None:
