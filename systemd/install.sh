@@ -189,7 +189,9 @@ write_config() {
 
 give_reading_right() {
     if [[ -z $owner ]]; then
-        say "Only root can read what camguard records. To let a person read it: sudo systemd/install.sh --owner NAME"
+        local readers
+        readers=$(getent group camguard | cut -d: -f4 || true)
+        say "${readers:-Only root} can read what camguard records. To let a person read it: sudo systemd/install.sh --owner NAME"
         return
     fi
     say "$owner may read the record without sudo"
@@ -259,6 +261,7 @@ start_service() {
             say "Alerts on the desktop of $owner start with the next login."
         fi
     fi
+    systemctl show --property=StatusText --value camguard.service
     say "The guard runs, and starts with the machine. Its log: journalctl -u camguard"
     say "Next: camguard check"
 }

@@ -51,12 +51,17 @@ def is_looking(machine: Machine) -> bool:
 def test_it_runs_and_says_what_to_do_next(installed: Machine) -> None:
     said = installed.first_words  # type: ignore[attr-defined]
     assert "sudo camguard cameras add" in said
+    assert "[ok]       pipeline" in said, "the self-test was shown"
+    assert "camguard is looking at cam0: 0 cameras, 0 problems" in said
     assert "camguard check" in said
     assert installed.show("camguard", "ActiveState") == "active"
     assert installed.show("camguard", "UnitFileState") == "enabled"
     log = installed.run("journalctl", "-u", "camguard", "-o", "cat").stdout
     assert "camguard is looking at cam0: 0 cameras, 0 problems" in log
+    assert installed.run("camguard", "--version").returncode == 0
     assert installed.wait_for("live figures", lambda: is_looking(installed), 5) < 5
+    assert installed.now()["source"] == "kernel ledger (exact)"
+    assert installed.now()["cost"] is None
 
 
 def test_it_is_a_copy_with_the_right_owners(installed: Machine) -> None:
