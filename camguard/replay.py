@@ -31,7 +31,8 @@ HOSTS_MAX = 60_000  # host numbers have 16 bits
 PAIRS_MAX = 1_000_000
 ARP = 0x0806
 ADDRESSES_MAX = 8
-TICKS_IN_A_GAP = 900  # seconds without a packet that are gone through one by one; then minutes
+#: How a gap without a packet is gone through: up to so many seconds of it, in steps of so many seconds.
+STEPS = ((900, 1), (86_400, 60), (30 * 86_400, 3600), (1 << 62, 86_400))
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -178,7 +179,7 @@ class _Ticks:
         began = self._next
         while self._next < item.at or (self._next == item.at and isinstance(item, Frame)):
             yield float(self._next)
-            step = 1 if self._next - began < TICKS_IN_A_GAP else 60
+            step = next(step for upto, step in STEPS if self._next - began < upto)
             # the second of the item itself is never jumped over
             self._next = min(self._next + step, max(self._next + 1, int(item.at // 1)))
 
