@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib import resources
+from pathlib import Path
 
 from camguard.capture.bpf import Loaded, Map, NoLedger, load
 from camguard.capture.ledger import CAPACITY, THIN, THIN_IDLE_S, idle_s, is_crowded, share_of
@@ -20,6 +20,7 @@ from camguard.capture.tap import Tap, choose
 from camguard.errors import CaptureError
 from camguard.events import FLOW_KEY, FlowCount, Frame, Host, Interface, pack_key
 
+PROGRAM = Path(__file__).with_name("flows.bpf.o")
 #: Slots of 2 KiB in the ring of each interface: what the budgets hand up in a quarter of a second.
 _SLOTS = 1_024
 _AT_ONCE = 256
@@ -35,7 +36,7 @@ _BOOK = struct.Struct("=4Q6QQQ4Q16xBx6s")
 
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000
-#: New one-packet connections told in one second; the rest (a flood) is told when it is forgotten.
+#: New one-packet connections told in one second; the rest (a flood) is told in the seconds after.
 _MOST_NEW = 4_096
 _MOST_GONE = 8_192
 _NOTHING = bytes(_SUMS)
@@ -48,7 +49,9 @@ class KernelLedger:
     what = "kernel ledger (exact)"
     cost: str | None = None
 
-    def __init__(self, interfaces: Sequence[str], hosts: Sequence[Host], *, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, interfaces: Sequence[str], hosts: Sequence[Host], *, capacity: int = CAPACITY, program: Path | None = None
+    ) -> None:
         names, self._news = choose(interfaces)
         self._left_out = len(self._news)
         self._capacity = capacity
@@ -57,11 +60,13 @@ class KernelLedger:
         self._others: dict[int, tuple[int, ...]] = {}
         self._deleted: dict[int, int] = {}
         self._read_ns = 0
+        self._behind = False  # new connections wait to be told
         self._missed = 0
         self._taps: list[Tap] = []
         size = max(_BOOKS, 2 * len(hosts)) + 1
         self._size = size
-        self._loaded = _load({"flows": capacity, "books": size, "rooms": size, "macs": size, "addresses": 4 * size})
+        sizes = {"flows": capacity, "books": size, "rooms": size, "macs": size, "addresses": 4 * size}
+        self._loaded = load(program or PROGRAM, "ledger", sizes, struct.pack("=Q", 1))
         self._flows, self._books, self._rooms = (self._loaded.maps[name] for name in ("flows", "books", "rooms"))
         try:
             self.set_hosts(hosts)
@@ -140,7 +145,9 @@ class KernelLedger:
                         crowded and up + down <= THIN and idle > THIN_IDLE_S
                     ):
                         over.append(bytes(keys[place * 24 : place * 24 + 24]))
-                    continue
+                        continue
+                    if not self._behind:
+                        continue
                 key = bytes(keys[place * 24 : place * 24 + 24])
                 sums = bytes(values[place * 96 : place * 96 + _SUMS])
                 before = told.get(key, _NOTHING)
@@ -153,6 +160,7 @@ class KernelLedger:
                 told[key] = sums
                 counts.append(_count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False))
         self._read_ns = now_ns
+        self._behind = new > _MOST_NEW
 
     def _is_crowded(self) -> bool:
         """Whether three quarters of the table, or of one camera's share, are used."""
@@ -223,13 +231,11 @@ class KernelLedger:
 
 def open_kernel(interfaces: Sequence[str], hosts: Sequence[Host]) -> KernelLedger:
     """The kernel ledger on these interfaces. NoLedger: a packet socket may do; CaptureError: nothing will."""
-    if sys.maxsize < 2**32:
-        raise CaptureError("camguard needs a 64-bit system. Fix: install the 64-bit Raspberry Pi OS or Debian")
+    check_machine(sys.maxsize, os.uname().release)
     there = sorted(name for _index, name in socket.if_nameindex())
     for name in interfaces:
         if name not in there:
             raise CaptureError(f"There is no interface {name}. There are: {', '.join(there)}. Fix: --interface NAME")
-    _check_kernel()
     try:
         return KernelLedger(interfaces, hosts)
     except PermissionError:
@@ -242,16 +248,14 @@ def open_kernel(interfaces: Sequence[str], hosts: Sequence[Host]) -> KernelLedge
         raise NoLedger(f"the kernel ledger does not start here ({error.strerror}). Fix: see docs/limits.md") from error
 
 
-def _check_kernel() -> None:
-    """Before 5.19 maps cannot be read without CAP_BPF, and camguard keeps no right while it reads strangers' bytes."""
-    numbers = re.match(r"(\d+)\.(\d+)", os.uname().release)
+def check_machine(largest: int, release: str) -> None:
+    """CaptureError on a 32-bit system; NoLedger before kernel 5.19, where maps cannot be read without CAP_BPF: camguard
+    keeps no right while it reads strangers' bytes."""
+    if largest < 2**32:
+        raise CaptureError("camguard needs a 64-bit system. Fix: install the 64-bit Raspberry Pi OS or Debian")
+    numbers = re.match(r"(\d+)\.(\d+)", release)
     if numbers and (int(numbers[1]), int(numbers[2])) < (5, 19):
-        raise NoLedger(f"this kernel is {numbers[0]}, older than 5.19. Fix: a newer kernel")
-
-
-def _load(sizes: dict[str, int]) -> Loaded:
-    with resources.as_file(resources.files("camguard.capture") / "flows.bpf.o") as path:
-        return load(path, "ledger", sizes, struct.pack("=Q", 1))
+        raise NoLedger(f"this kernel is {release}, older than 5.19. Fix: a newer kernel")
 
 
 def _attacher(loaded: Loaded) -> Callable[[socket.socket], None]:

@@ -1,8 +1,19 @@
 """The kernel ledger against its twin, against the interface's own counters, and against floods. Needs root (lab)."""
 
+import ctypes
+import itertools
+import json
+import os
+import platform
 import random
+import re
+import shutil
+import socket
+import struct
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +33,14 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet, Raw
 
-from camguard.capture import open_source
+from camguard import rights
+from camguard.capture import open_source, pcap
+from camguard.capture.afpacket import PacketSocket
 from camguard.capture.kernel import KernelLedger, open_kernel
 from camguard.capture.ledger import Ledger
 from camguard.errors import CaptureError
-from camguard.events import FlowCount, Frame, Host
-from tests.capture import wire
+from camguard.events import FlowCount, Frame, Host, pack_key
+from tests.capture import flows_build, wire
 
 pytestmark = pytest.mark.lab
 
@@ -171,22 +184,17 @@ def to_bytes(packets: Iterable[Packet]) -> list[bytes]:
     return [bytes(packet) for packet in packets]
 
 
-def compare(frames: list[bytes], hosts: tuple[Host, ...], gaps: list[float] | None = None) -> tuple[Sums, Sums]:
+def compare(frames: list[bytes], hosts: tuple[Host, ...], program: Path | None = None) -> tuple[Sums, Sums]:
     """Send the frames through the kernel; give the twin what was sent; the two sums of each connection."""
     kernel_sums: Sums = {}
     twin_sums: Sums = {}
     twin = Ledger(hosts)
     with wire.pair() as (near, far):
-        source = open_kernel([far], hosts)
+        source = KernelLedger([far], hosts, program=program)
         sender = wire.Sender(near)
         handed_kernel, handed_twin = [], []
         try:
-            next_at = time.monotonic()
             for number, data in enumerate(frames):
-                if gaps:
-                    next_at += gaps[number]
-                    while (left := next_at - time.monotonic()) > 0:
-                        time.sleep(left if left < 0.002 else left - 0.001)
                 at = time.monotonic()
                 sender.send(data)
                 if twin.packet(Frame(at, data, len(data))):
@@ -200,7 +208,10 @@ def compare(frames: list[bytes], hosts: tuple[Host, ...], gaps: list[float] | No
             add(kernel_sums, source.collect(time.monotonic()))
             add(twin_sums, twin.collect(time.monotonic()))
             assert source.counters()["flows-overflow"] == twin.counters()["flows-overflow"] == 0
-            assert [frame.data for frame in handed_kernel] == [data[:1936] for data in handed_twin]
+            if (
+                source.counters()["budget-spent"] == twin.counters()["budget-spent"] == 0
+            ):  # windows begin a little apart
+                assert [frame.data for frame in handed_kernel] == [data[:1936] for data in handed_twin]
             for number, (up, down, packets_up, packets_down) in source.totals().items():
                 mine = [row for key, row in kernel_sums.items() if key[:2] == number.to_bytes(2, "little")]
                 assert (up, down) == (sum(row[0] for row in mine), sum(row[1] for row in mine))
@@ -237,4 +248,393 @@ def test_random_bytes_count_the_same() -> None:
             noisy[rng.randrange(12, min(len(noisy), 90))] = rng.randrange(256)
         frames.append(bytes(noisy))
     kernel, twin = compare(frames, HOSTS)
+    assert without_times(kernel) == without_times(twin)
+
+
+def corpus() -> list[Path]:
+    folder = Path(os.environ.get("CAMGUARD_CORPUS", Path(__file__).parents[3] / "shared/corpus"))
+    return [path for name in CAPTURES for path in [folder / name] if path.exists()]
+
+
+CAPTURES = (
+    "generic/ndpi_netflix.pcap", "generic/ndpi_bittorrent.pcap", "generic/zeek_http_bro.org.pcap",
+    "iot/sentinel_D-LinkDayCam_A-1.pcap", "iot/sentinel_D-LinkHomeHub_A-1.pcap", "brute/ndpi_synscan.pcap",
+)  # fmt: skip
+
+
+def test_real_captures_count_the_same() -> None:
+    """The two busiest senders of each capture are its cameras."""
+    found = corpus()
+    if not found:
+        pytest.skip("the corpus of real captures is not there (CAMGUARD_CORPUS)")
+    compared = 0
+    for path in found:
+        frames = [frame.data for frame in pcap.frames(path) if frame.link == 1 and len(frame.data) == frame.wire_len][
+            :6000
+        ]
+        busiest = [address for address, _ in Counter(data[6:12] for data in frames).most_common(2)]
+        hosts = tuple(Host(number, path.stem, address, ()) for number, address in enumerate(busiest, start=1))
+        kernel, twin = compare(frames, hosts)
+        assert without_times(kernel) == without_times(twin), path
+        compared += len(kernel)
+    assert compared > 100
+
+
+def pictures(rng: random.Random, pps: float, seconds: float, port: int) -> Iterator[tuple[float, bytes]]:
+    """Live video: each picture is a burst of full packets and a short one."""
+    at = rng.random() / pps
+    while at < seconds:
+        sizes = [1200] * rng.randrange(1, 6) + [rng.randrange(40, 1100)]
+        for place, size in enumerate(sizes):
+            yield at + place * 0.0004, wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, port, bytes(size))
+        at += 1 / pps
+
+
+def test_pauses_and_dry_pauses_are_the_same_at_real_spacing() -> None:
+    """Both look at the same interface: the kernel by its clock, the twin by the kernel's receive stamps.
+
+    Nothing is tolerated: both times of one packet are taken within a microsecond, and no gap made here is within 2 ms
+    of the 10 ms that make a pause - but where this machine stalled the sender, a gap may be; those are counted apart.
+    """
+    rng = random.Random(11)
+    plan = [*pictures(rng, 15, 3, 9000), *pictures(rng, 8, 3, 9001)]
+    plan += [
+        (0.02 * n, wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 9002, bytes(172))) for n in range(150)
+    ]
+    plan += [
+        (0.005 * n, wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 9003, bytes(900))) for n in range(600)
+    ]
+    plan.sort()
+    kernel: Sums = {}
+    twin: Sums = {}
+    sent: dict[bytes, list[float]] = {}
+    with wire.pair() as (near, far):
+        exact, slow, sender = open_kernel([far], HOSTS), PacketSocket([far], HOSTS, ""), wire.Sender(near)
+        start = time.monotonic()
+        for at, data in plan:
+            while (left := start + at - time.monotonic()) > 0:
+                time.sleep(left)
+            sent.setdefault(data[36:38], []).append(time.monotonic())
+            sender.send(data)
+        time.sleep(0.05)
+        exact.read()
+        slow.read()
+        add(kernel, exact.collect(time.monotonic()))
+        add(twin, slow.collect(time.monotonic()))
+        for thing in (exact, slow, sender):
+            thing.close()
+    doubtful = sum(0.008 < b - a < 0.012 for times in sent.values() for a, b in itertools.pairwise(times))
+    assert kernel.keys() == twin.keys()
+    assert len(kernel) == 4
+    for key, row in kernel.items():
+        assert [*row[:6], *row[8:]] == [*twin[key][:6], *twin[key][8:]]
+        assert abs(row[6] - twin[key][6]) <= doubtful, f"pauses, {doubtful} gaps near 10 ms"  # type: ignore[operator]
+        assert abs(row[7] - twin[key][7]) <= doubtful, f"dry pauses, {doubtful} gaps near 10 ms"  # type: ignore[operator]
+    by_port = {int.from_bytes(key[6:8], "little"): row for key, row in kernel.items()}
+    assert 40 <= by_port[9000][7] <= 45, "15 pictures a second for 3 seconds"  # type: ignore[operator]
+    assert 20 <= by_port[9001][7] <= 24, "8 pictures a second for 3 seconds"  # type: ignore[operator]
+    assert by_port[9002][7] == 0, "sound: all packets have one size"
+    assert by_port[9002][6] > 130, "and a pause before each"  # type: ignore[operator]
+
+
+def superpacket(payload: int, segment: int) -> bytes:
+    """struct virtio_net_hdr and a TCP segment of many: what PACKET_VNET_HDR takes."""
+    frame = wire.tcp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 554, 40000, 0x10, bytes(payload))
+    return struct.pack("=BBHHHH", 1, 1, 54, segment, 34, 16) + frame
+
+
+@pytest.mark.parametrize(("payload", "segment"), [(20_000, 1448), (14_480, 1448), (1449, 1448), (60_000, 500)])
+def test_merged_segments_count_as_on_the_wire(payload: int, segment: int) -> None:
+    """The same superpacket, once cut by the sending interface and once left whole."""
+    rows = []
+    for whole in (False, True):
+        sums: Sums = {}
+        with wire.pair(plain=not whole) as (near, far):
+            source = open_kernel([far], HOSTS)
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+                out.setsockopt(263, 15, 1)
+                out.bind((near, 0))
+                out.send(superpacket(payload, segment))
+                time.sleep(0.05)
+                add(sums, source.collect(time.monotonic()))
+                packets, wire_bytes = wire.received(far)
+            source.close()
+        (row,) = sums.values()
+        rows.append(row)
+        segments = -(-payload // segment)
+        assert row[:6] == [payload + 54 * segments, 0, payload, 0, segments, 0]
+        assert row[8] == segment
+        assert packets == (1 if whole else segments), "the test sends what it means to send"
+        if not whole:
+            assert wire_bytes == row[0], "the interface counts the same"
+    assert rows[0] == rows[1]
+
+
+def test_flood_counts_to_the_byte() -> None:
+    """300,000 frames as fast as they go: the ledger equals the receiving interface's own counters."""
+    frames = [
+        wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000 + n % 7, 6000, bytes(n % 1200)) for n in range(3000)
+    ]
+    sums: Sums = {}
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], HOSTS), wire.Sender(near)
+        prepared = sender.prepare(frames)
+        for _ in range(10):
+            prepared.send(10)
+            add(sums, source.collect(time.monotonic()))
+        time.sleep(0.1)
+        add(sums, source.collect(time.monotonic()))
+        packets, size = wire.received(far)
+        sender.close()
+        source.close()
+    assert packets == 300_000
+    assert sum(row[4] for row in sums.values()) == packets  # type: ignore[misc]
+    assert sum(row[0] for row in sums.values()) == size  # type: ignore[misc]
+
+
+def test_what_finds_no_room_is_counted_exactly() -> None:
+    """Room for 64 connections, 200 come, three times: 136 of them find none; the camera's sum is still exact."""
+    frames = [wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000 + n, bytes(100)) for n in range(200)] * 3
+    sums: Sums = {}
+    twin_sums: Sums = {}
+    with wire.pair() as (near, far):
+        source, sender = KernelLedger([far], HOSTS[:1], capacity=64), wire.Sender(near)
+        twin = Ledger(HOSTS[:1], capacity=64)
+        for data in frames:
+            sender.send(data)
+            twin.packet(Frame(1.0, data, len(data)))
+        time.sleep(0.05)
+        add(sums, source.collect(time.monotonic()))
+        add(twin_sums, twin.collect(1.0))
+        assert source.counters()["flows-overflow"] == twin.counters()["flows-overflow"] == 136 * 3
+        assert source.totals()[1] == (600 * 142, 0, 600, 0)
+        sender.close()
+        source.close()
+    zero = pack_key(1, 0, 0, 0, bytes(4))
+    assert sums[zero][:6] == [408 * 142, 0, 408 * 100, 0, 408, 0]
+    assert without_times(sums) == without_times(twin_sums)
+    assert sum(row[0] for row in sums.values()) == 600 * 142  # type: ignore[misc]
+
+
+def test_half_a_million_spoofed_connections_evict_no_session_and_lose_no_byte() -> None:
+    """A flood on one camera: its own running sessions and the other camera's stay, the sums stay exact, and new
+    connections of the other camera are still seen one by one."""
+    session = [
+        wire.tcp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 554, 40000 + n, 0x10, bytes(1000)) for n in range(20)
+    ]
+    other = [wire.tcp4(mac(CAM2), mac(GATE), ip(CAM4B), ip(PEER4), 554, 41000 + n, 0x10, bytes(50)) for n in range(20)]
+    sums: Sums = {}
+    closed: set[bytes] = set()
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], HOSTS), wire.Sender(near)
+
+        def collect() -> None:
+            counts = source.collect(time.monotonic())
+            assert len(counts) < 14_000, "bounded: a flood must not fill the guard's memory"
+            add(sums, counts)
+            closed.update(count.key for count in counts if count.closed)
+
+        running = sender.prepare(session + other)
+        running.send(3)
+        for part in range(20):
+            flood = [
+                wire.tcp4(
+                    mac(GATE), mac(CAM), bytes((100 + part, 0, n >> 8 & 255, n & 255)), ip(CAM4), 1024 + n, 80, 2, b""
+                )
+                for n in range(25_000)
+            ]
+            sender.prepare(flood).send()
+            running.send()
+            collect()
+        late = wire.tcp4(mac(GATE), mac(CAM2), ip(PEER4), ip(CAM4B), 777, 554, 2, b"")
+        sender.send(late)
+        time.sleep(2.2)
+        for _ in range(12):
+            collect()
+        packets, size = wire.received(far)
+        totals = source.totals()
+        sender.close()
+        source.close()
+    assert packets == 40 * 23 + 500_000 + 1
+    assert sum(up + down for up, down, _, _ in totals.values()) == size
+    for data in session + other:
+        key = pack_key(1 if data in session else 2, 6, 554, int.from_bytes(data[36:38], "big"), ip(PEER4))
+        assert key not in closed
+        assert sums[key][4] == 23, "every packet of a running session is under its own key"
+    assert pack_key(2, 6, 554, 777, ip(PEER4)) in sums
+    assert sum(row[0] + row[1] for row in sums.values()) == size, "what was told adds up"  # type: ignore[operator]
+
+
+def test_interface_that_goes_away_is_taken_up_again() -> None:
+    frame = wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, bytes(100))
+    with wire.pair() as (near, far):
+        source = open_kernel([far], HOSTS)
+        assert source.maintain(0) == []
+        wire.run("ip", "link", "del", near)
+        assert source.maintain(0) == [f"{far} has gone away: camguard sees nothing there until it is back"]
+        assert source.interfaces()[0].state == "gone"
+        assert source.filenos() == ()
+        wire.run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+        wire.run("ip", "link", "set", near, "up")
+        wire.run("ip", "link", "set", far, "up")
+        assert source.maintain(0) == [f"{far} is back: camguard looks at it again"]
+        sender = wire.Sender(near)
+        sender.send(frame)
+        time.sleep(0.05)
+        assert [count.wire_up for count in source.collect(time.monotonic())] == [142]
+        assert frame in [got.data for got in source.read()]
+        sender.close()
+        source.close()
+
+
+def test_other_cameras_after_a_reload() -> None:
+    frame = wire.udp4(mac(CAM2), mac(GATE), ip(CAM4B), ip(PEER4), 5000, 6000, bytes(100))
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], HOSTS[:1]), wire.Sender(near)
+        sender.send(frame)
+        time.sleep(0.05)
+        assert source.collect(time.monotonic()) == []
+        source.set_hosts([HOSTS[0], HOSTS[1], Host(3, "routed", None, (ip(PEER4),))])
+        sender.send(frame)
+        time.sleep(0.05)
+        assert sorted(count.key[0] for count in source.collect(time.monotonic())) == [2, 3]
+        source.set_hosts([Host(1, "yard", mac(CAM2), ())])
+        sender.send(frame)
+        time.sleep(0.05)
+        assert [(count.key[0], count.wire_up) for count in source.collect(time.monotonic())] == [(1, 142)]
+        sender.close()
+        source.close()
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """What `work` says, run in a child process of this one: it may give up rights and mounts for good."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            said = work()
+        except BaseException as error:  # noqa: BLE001 - the parent must hear of it
+            said = f"{type(error).__name__}: {error}"
+        os.write(write, said.encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read) as pipe:
+        return pipe.read()
+
+
+def test_everything_works_without_any_right_once_it_is_open() -> None:
+    """An ordinary user with NET_RAW and BPF opens, gives up all, and still counts, reads, reloads and re-binds."""
+    frame = wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, bytes(100))
+    with wire.pair() as (near, far):
+        sender = wire.Sender(near)
+
+        def work() -> str:
+            os.setgroups([])
+            rights.become("nobody")
+            source = open_kernel([far], HOSTS[1:])
+            rights.give_up()
+            source.set_hosts(HOSTS)
+            sender.send(frame)
+            time.sleep(0.05)
+            counted = [count.wire_up for count in source.collect(time.monotonic())]
+            got = [frame.data for frame in source.read()] == [frame]
+            return f"{counted} {got} {source.maintain(0)} {source.counters()['missed-reads']}"
+
+        assert in_child(work) == "[142] True [] 0"
+        sender.close()
+
+
+def test_no_such_interface_and_no_rights_are_one_line_with_what_to_do() -> None:
+    with wire.pair() as (near, far):
+        with pytest.raises(
+            CaptureError, match=f"no interface nothere. There are: {near}, {far}, lo. Fix: --interface NAME"
+        ):
+            open_source(["nothere"], HOSTS)
+
+        def as_nobody() -> str:
+            os.setgroups([])
+            os.setresuid(65534, 65534, 65534)
+            open_source([far], HOSTS)
+            return "opened"
+
+        assert in_child(as_nobody).startswith("CaptureError: camguard may not look at")
+
+
+def test_without_bpf_or_libbpf_a_packet_socket_counts_and_says_what_it_costs() -> None:
+    frame = wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, bytes(100))
+    with wire.pair() as (near, far):
+        sender = wire.Sender(near)
+
+        def look() -> str:
+            source = open_source([far], HOSTS)
+            sender.send(frame)
+            time.sleep(0.05)
+            source.read()
+            return f"{source.what}: {[count.wire_up for count in source.collect(time.monotonic())]}: {source.cost}"
+
+        def without_bpf() -> str:
+            refuse(321 if platform.machine() == "x86_64" else 280)
+            return look()
+
+        assert re.match(r"packet socket: \[142\]: Counting in Python.*this kernel has no BPF.*", in_child(without_bpf))
+        fresh = "from tests.capture import wire; from camguard.capture import open_source; import glob, pathlib;"
+        fresh += "[wire.hide(pathlib.Path(path).resolve()) for path in glob.glob('/usr/lib/*/libbpf.so.1')];"
+        fresh += f"source = open_source(['{far}'], []); print(source.what, source.cost); source.close()"
+        assert re.match(
+            r"packet socket .*libbpf.so.1 is not installed.*apt install", wire.run(sys.executable, "-c", fresh)
+        )
+        assert in_child(look) == "kernel ledger (exact): [142]: None"
+        sender.close()
+
+
+def refuse(number: int) -> None:
+    """From now on this process gets ENOSYS for one system call, as on a kernel that lacks it (seccomp)."""
+    steps = struct.pack("=" + "HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 6, 0, 0, 0x00050026, 6, 0, 0, 0x7FFF0000)
+    code = ctypes.create_string_buffer(steps, len(steps))
+    program = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(code)))
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)
+    assert libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0) == 0
+
+
+def test_a_frame_counts_once_on_a_bridge_and_what_rides_on_it() -> None:
+    frame = wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, bytes(100))
+
+    def work() -> str:
+        with wire.pair() as (near, far):
+            wire.mount_sys()
+            wire.run("ip", "link", "add", "brx", "type", "bridge")
+            wire.run("ip", "link", "set", far, "master", "brx")
+            wire.run("ip", "link", "add", "other", "type", "veth", "peer", "name", "beyond")
+            wire.run("ip", "link", "set", "other", "master", "brx")
+            wire.run("ip", "link", "add", "link", "brx", "name", "brx.5", "type", "macvlan", "mode", "bridge")
+            for name in ("brx", "other", "brx.5"):
+                wire.run("ip", "link", "set", name, "up")
+            while "state forwarding" not in wire.run("ip", "-d", "link", "show", far):
+                time.sleep(0.05)
+            said = []
+            for names in ([far, "brx"], [far, "other"], ["brx", "brx.5"], ["brx"]):
+                source, sender = open_kernel(names, HOSTS), wire.Sender(near)
+                sender.send(frame)
+                time.sleep(0.05)
+                counted = [count.wire_up for count in source.collect(time.monotonic())]
+                tapped = [one.name for one in source.interfaces()]
+                said.append(f"{tapped} {counted} {len(source.maintain(0))} {source.counters()['duplicate-interface']}")
+                source.close()
+                sender.close()
+            return "; ".join(said)
+
+    assert in_child(work) == "['brx'] [142] 1 1; ['brx'] [142] 2 2; ['brx'] [142] 1 1; ['brx'] [142] 0 0"
+
+
+def test_the_object_is_what_its_source_compiles_to(tmp_path: Path) -> None:
+    """Bytes are compared where the compiler is the manifest's; elsewhere the rebuilt object goes through the comparison."""
+    if shutil.which("clang-14") is None or shutil.which("llvm-objcopy-14") is None:
+        pytest.skip("clang-14 and llvm-14 are not installed (tests/run.sh installs them)")
+    rebuilt = tmp_path / "flows.bpf.o"
+    flows_build.build(rebuilt)
+    if json.loads(flows_build.MANIFEST.read_text())["compiler"] == flows_build.compiler():
+        assert rebuilt.read_bytes() == (flows_build.ROOT / flows_build.OBJECT).read_bytes()
+    kernel, twin = compare(to_bytes(crafted()), HOSTS, rebuilt)
     assert without_times(kernel) == without_times(twin)

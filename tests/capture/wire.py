@@ -50,6 +50,25 @@ def pair(*, plain: bool = True) -> Iterator[tuple[str, str]]:
         yield near, far
 
 
+def mount_sys() -> None:
+    """Show the interfaces of this network namespace under /sys, in a mount namespace of this process's own."""
+    _own_mounts()
+    if _libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None):
+        raise OSError(ctypes.get_errno(), "mount /sys")
+
+
+def hide(path: Path) -> None:
+    """Make the file look empty to this process, in a mount namespace of its own."""
+    _own_mounts()
+    if _libc.mount(b"/dev/null", os.fsencode(path), None, 4096, None):  # MS_BIND
+        raise OSError(ctypes.get_errno(), "bind")
+
+
+def _own_mounts() -> None:
+    if _libc.unshare(0x00020000) or _libc.mount(None, b"/", None, 0x4000 | (1 << 18), None):  # NEWNS; REC | PRIVATE
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
 def received(name: str) -> tuple[int, int]:
     """Packets and bytes that the interface counted as received."""
     for line in Path("/proc/thread-self/net/dev").read_text().splitlines():
@@ -131,17 +150,24 @@ class Prepared:
         return done
 
 
+def _ip4(proto: int, src: bytes, dst: bytes, above: bytes) -> bytes:
+    """A checked IPv4 header (a bridge with br_netfilter drops others) and what stands above it."""
+    halves = struct.unpack("!HHHH", src + dst)
+    total = 0x4500 + 20 + len(above) + (64 << 8 | proto) + sum(halves)
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(above), 0, 0, 64, proto, ~total & 0xFFFF, src, dst) + above
+
+
 def udp4(source: bytes, target: bytes, src: bytes, dst: bytes, sport: int, dport: int, payload: bytes) -> bytes:
-    """An Ethernet frame with a UDP datagram (checksums left out: nobody here looks at them)."""
-    udp = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, src, dst)
-    return target + source + b"\x08\x00" + ip + udp
+    """An Ethernet frame with a UDP datagram (without UDP checksum)."""
+    datagram = struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
+    return target + source + b"\x08\x00" + _ip4(17, src, dst, datagram)
 
 
 def tcp4(
     source: bytes, target: bytes, src: bytes, dst: bytes, sport: int, dport: int, flags: int, payload: bytes
 ) -> bytes:
-    """An Ethernet frame with a TCP segment."""
-    tcp = struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 0x50, flags, 65535, 0, 0) + payload
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0, src, dst)
-    return target + source + b"\x08\x00" + ip + tcp
+    """An Ethernet frame with a TCP segment (its checksum left out: nobody here looks at it)."""
+    segment = struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 0x50, flags, 65535, 0, 0) + payload
+    return target + source + b"\x08\x00" + _ip4(6, src, dst, segment)
