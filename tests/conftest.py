@@ -100,6 +100,9 @@ class Desktop:
         assert self.service is not None
         self.service.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
+    def freeze_bus(self, frozen: bool) -> None:
+        self._running[1].send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
     def count(self) -> int:
         """How many notifications are on the screen."""
         return int(self.ctl("count", "displayed") or 0)

@@ -136,8 +136,17 @@ def test_all_is_well(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     assert said.splitlines()[-1] == "camguard sees both cameras and can reach you. Nothing to do."
     assert f"{PORCH}  both directions, 41 packets" in said
     assert "2 cameras, 1 rule" in said
-    assert "kernel ledger (exact); 0 packets lost of 1000" in said
+    assert "kernel ledger (exact); 0 packets lost since 24 Nov 19:00" in said
     assert "none held" in found["rights"]["detail"]
+
+
+def test_a_warning_alone_is_no_fault(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.companion()
+    house.look(cameras=[_camera("porch", PORCH, sight="up-only")])
+    code, said = text(house, capsys)
+    assert code == 0
+    assert said.splitlines()[-1] == "1 warning. camguard sees the camera and can reach you."
+    assert "Log-ins and commands to it will be missed." in said
 
 
 def test_nobody_follows_is_a_fault(house: House, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +255,7 @@ def test_lost_packets_are_told(house: House, capsys: pytest.CaptureFixture[str])
     house.look(interfaces=[{"name": "lo", "state": "up", "packets": 1000, "drops": 300}])
     lost = answers(house, capsys)[1]["counting"]
     assert lost["status"] == "fault"
-    assert "300 packets lost of 1000" in lost["detail"]
+    assert "300 packets lost since" in lost["detail"]
 
 
 def test_the_cost_of_a_lesser_source_is_told(house: House, capsys: pytest.CaptureFixture[str]) -> None:

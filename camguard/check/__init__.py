@@ -71,12 +71,15 @@ def _verdict(view: View, every: list[Answer], sees: list[Answer], tells: list[An
     warnings = sum(one.status == "warning" for one in every)
     good = sum(one.status != "fault" for one in sees)
     reached = any(one.status == "ok" for one in tells)
-    if not faults and not warnings and sees:
-        which = {1: "the camera", 2: "both cameras"}.get(len(sees), f"all {len(sees)} cameras")
-        return f"camguard sees {which} and can reach you. Nothing to do."
+    which = {1: "the camera", 2: "both cameras"}.get(len(sees), f"all {len(sees)} cameras")
+    well = f"camguard sees {which} and can reach you."
+    if not faults and not warnings:
+        return f"{well} Nothing to do."
     counts = ", ".join(number(n, what) for n, what in ((faults, "problem"), (warnings, "warning")) if n)
     if not view.looking:
         end = "camguard is not looking."
+    elif not faults:
+        end = well
     elif not reached:
         end = "camguard can look, but cannot reach you."
     else:

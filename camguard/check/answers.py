@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import psutil
 
-from camguard import config, report
+from camguard import config, report, store
 from camguard.check.followers import followers
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
@@ -20,6 +20,7 @@ from camguard.review.terminal import View, start_words
 
 Status = Literal["ok", "warning", "fault"]
 TABLES_OLD_S = 180 * 86_400.0  # dependencies.md: an address must not be called unexpected on stale data
+SIGHT_S = 180.0  # how long a packet stands for a camera that is seen (judge/sight.py)
 MANY_LOST = 0.01  # of all packets
 
 _PLACEMENT = "docs/placement.md"
@@ -84,7 +85,7 @@ def looking(view: View) -> Iterator[Answer]:
         for interface in figures.get("interfaces", []):
             yield _interface(interface)
         yield from _rights(int(figures.get("pid") or 0))
-        yield _counting(figures)
+        yield _counting(figures, view)
     yield _record(view)
     yield _tables()
 
@@ -130,12 +131,13 @@ def _rights(pid: int) -> Iterator[Answer]:
         yield Answer("rights", "ok", "none held: given up before the first packet was read, no root")
 
 
-def _counting(figures: dict[str, Any]) -> Answer:
+def _counting(figures: dict[str, Any], view: View) -> Answer:
     counters = figures.get("counters", {})
     packets = sum(int(one.get("packets") or 0) for one in figures.get("interfaces", []))
     lost = sum(int(one.get("drops") or 0) for one in figures.get("interfaces", []))
     lost += sum(int(counters.get(name) or 0) for name in ("flows-overflow", "missed-reads"))
-    detail = f"{report.clean(str(figures.get('source')))}; {number(lost, 'packet')} lost of {packets}"
+    since = report.day(report.seconds_of(str(figures["since"])), view.zone)
+    detail = f"{report.clean(str(figures.get('source')))}; {number(lost, 'packet')} lost since {since}"
     if lost > MANY_LOST * max(packets, 1):
         return Answer(
             "counting",
@@ -233,7 +235,15 @@ def _camera(camera: dict[str, Any], view: View) -> Answer:
             return Answer(name, "fault", "only what it says to everybody, not what it says to others", missed, mirror)
         case _:
             fix = f"is it plugged in? If it is, its traffic does not pass here: {_PLACEMENT}"
-            return Answer(name, "fault", f"not one packet; {seen}", missed, fix)
+            return Answer(name, "fault", f"not one packet; {seen}{_only_just(view)}", missed, fix)
+
+
+def _only_just(view: View) -> str:
+    """A guard that has just begun may not have met a quiet camera yet."""
+    since = store.seconds((view.figures or {}).get("since"))
+    if since is None or view.now - since > SIGHT_S:
+        return ""
+    return f", but camguard looks for {report.duration(view.now - since)} only"
 
 
 # ---- can it tell you? ------------------------------------------------------------------------------------------------

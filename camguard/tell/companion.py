@@ -80,6 +80,7 @@ class Companion:
         self._failures = 0
         self._seen_looking = False
         self._quiet_since: float | None = None
+        self._last_looked = ""
         self._trouble = ""
         self._catching_up, self._more = True, False
         if self._seq is None and self._no_store():
@@ -173,6 +174,7 @@ class Companion:
         age = store.now_age_s(now) if now else math.inf
         if age < STALE_S - RESUME_S:
             self._seen_looking, self._quiet_since = True, None
+            self._last_looked = str((now or {}).get("time") or "")
             self._guard_is_back()
             return
         if self._quiet_since is None:
@@ -184,7 +186,7 @@ class Companion:
         else:  # a clean stop removes the figures: as long as a restart may take, or a late start at login
             over = at - self._quiet_since >= (STALE_S if self._seen_looking else START_GRACE_S)
         if over and self.memory.stopped_boot != store.boot_id():
-            self._guard_has_stopped(str((now or {}).get("time") or ""))
+            self._guard_has_stopped(str((now or {}).get("time") or "") or self._last_looked)
 
     def _guard_has_stopped(self, last: str) -> None:
         self.memory.stopped_boot = store.boot_id()

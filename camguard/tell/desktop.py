@@ -93,11 +93,10 @@ class CheckedNotifier(BaseNotifier):  # type: ignore[misc]
         hints: dict[str, tuple[str, Any]] = {
             "urgency": ("y", letter.urgency),
             "category": ("s", "x-camguard.alert"),
-            "sound-name": ("s", letter.sound) if letter.sound else ("s", ""),
             "suppress-sound": ("b", letter.sound is None),
         }
-        if letter.sound is None:
-            del hints["sound-name"]
+        if letter.sound:
+            hints["sound-name"] = ("s", letter.sound)
         message: tuple[Any, ...] = ("camguard", replaces, "camera-web", title, body, [], hints, letter.expire_ms)
         (shown,) = self._call(bus, new_method_call(_SERVICE, "Notify", "susssasa{sv}i", message))
         letter.shown, letter.service, letter.server, letter.error = int(shown), str(name), self._instance(bus), ""
@@ -118,6 +117,13 @@ class CheckedNotifier(BaseNotifier):  # type: ignore[misc]
         return tuple(reply.body)
 
 
+class _Bus(DBusConnection):  # type: ignore[misc]
+    """A connection to the bus that never waits without end, not even for the greeting."""
+
+    def send_and_get_reply(self, message: Any, *, timeout: float | None = None) -> Any:
+        return super().send_and_get_reply(message, timeout=TIMEOUT_S if timeout is None else timeout)
+
+
 def _session_bus() -> DBusConnection:
     """The session's bus: DBUS_SESSION_BUS_ADDRESS, else the one where systemd puts it."""
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
@@ -125,7 +131,7 @@ def _session_bus() -> DBusConnection:
         address = f"unix:path={runtime}/bus"
     if not address:
         raise FileNotFoundError
-    return DBusConnection(prep_socket(next(iter(get_connectable_addresses(address))), timeout=1.0))
+    return _Bus(prep_socket(next(iter(get_connectable_addresses(address))), timeout=1.0))
 
 
 def _in_words(error: Exception) -> str:

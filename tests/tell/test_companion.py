@@ -303,6 +303,7 @@ def test_a_stopped_guard_is_told_once_and_so_is_its_return(home: Home) -> None:
     home.turns(60)
     assert home.desk.titles == ["camguard is not looking at your cameras"]
     assert home.desk.letters[0].sound
+    assert "since" in home.desk.letters[0].body, "the last look is remembered also when the figures are gone"
     home.guard_looks = True
     home.turns(30)
     assert home.desk.titles[1:] == ["camguard is looking again"]

@@ -118,6 +118,17 @@ def test_a_hung_service_costs_two_seconds(session: Any) -> None:
     assert letter.error == "the notification service does not answer (waited 2 s)"
 
 
+def test_a_hung_bus_costs_little_too(session: Any) -> None:
+    session.freeze_bus(True)
+    letter = Letter("a", "b")
+    began = time.monotonic()
+    assert not show(letter)
+    assert time.monotonic() - began < 3.0
+    assert letter.error
+    session.freeze_bus(False)
+    assert show(letter)
+
+
 @pytest.mark.parametrize("address", ["", "unix:path=/nonexistent/bus", "tcp:host=192.0.2.1,port=1", "rubbish"])
 def test_no_session_is_said_in_words(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
