@@ -264,7 +264,7 @@ def test_the_words_of_literal_types_are_in_the_reference() -> None:
 
 
 def test_every_variable_is_in_the_reference() -> None:
-    text = (ROOT / "camguard/config.py").read_text()
+    text = (ROOT / "camguard/config/where.py").read_text()
     for name in (
         "CAMGUARD_CONFIG",
         "CAMGUARD_STATE_DIR",

@@ -1,0 +1,60 @@
+"""Events -> one dict, one title and body, one line. Every sentence about an event is written here (pure).
+
+text.py     what others wrote made harmless; times and sizes in words
+who.py      the other end
+alerts.py   title and body
+records.py  dicts, JSON, lines
+
+Names in the words come from the network and from the owner: they are cleaned of control characters, of characters that
+turn the direction of writing, and of markup brackets, and cut. Times in sentences are local to `zone` (a name such as
+"Europe/Berlin"); times in dicts are RFC 3339, UTC, milliseconds.
+"""
+
+from camguard.report.alerts import USUAL_REASON, matter, words
+from camguard.report.records import CLASS_WORDS, as_dict, fact_line, line, session_words, to_json
+from camguard.report.text import (
+    MAX_BODY,
+    MAX_CAMERA,
+    MAX_MARKS,
+    MAX_TITLE,
+    clean,
+    clock,
+    cut,
+    day,
+    duration,
+    rfc3339,
+    seconds_of,
+    size,
+    when,
+)
+from camguard.report.who import masked, peer_dict, peer_of, who, who_short
+
+__all__ = [
+    "CLASS_WORDS",
+    "MAX_BODY",
+    "MAX_CAMERA",
+    "MAX_MARKS",
+    "MAX_TITLE",
+    "USUAL_REASON",
+    "as_dict",
+    "clean",
+    "clock",
+    "cut",
+    "day",
+    "duration",
+    "fact_line",
+    "line",
+    "masked",
+    "matter",
+    "peer_dict",
+    "peer_of",
+    "rfc3339",
+    "seconds_of",
+    "session_words",
+    "size",
+    "to_json",
+    "when",
+    "who",
+    "who_short",
+    "words",
+]

@@ -1,0 +1,225 @@
+"""Title and body of every alert (ux.md section 8). In: an Alert and the home's time zone; out: two texts. Pure.
+
+Order in each: what, which camera; since when; who as organisation and country; how sure; one next step. "is watching"
+is said of what was recognised as video, "may be being watched" of what only looks like it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from camguard.events import Alert
+from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, capital, clock, cut, duration, name, size, when
+from camguard.report.who import peer_of, who, who_short
+
+#: What judge/rules.py says when no rule speaks of the viewer.
+USUAL_REASON = "it is none of your devices and nothing you expect"
+
+
+# ---- title and body of an alert --------------------------------------------------------------------------------------
+
+
+def words(alert: Alert, zone: str = "UTC") -> tuple[str, str]:
+    """Title (at most 60 characters) and body (at most 200) of an alert, for a person."""
+    title, body = _WORDS.get(alert.type, _other)(alert, name(alert.camera, MAX_CAMERA), zone)
+    return cut(title, MAX_TITLE), cut(body, MAX_BODY)
+
+
+def _length_s(alert: Alert) -> float:
+    return (alert.ended if alert.ended is not None else alert.time) - alert.started
+
+
+def _since(alert: Alert, zone: str) -> str:
+    return when(alert.started, alert.time, zone)
+
+
+def _doing(alert: Alert) -> tuple[str, str]:
+    """What is done with the camera: ("watching", "live video"), also for recordings and for talking through it."""
+    kind = alert.detail.get("class")
+    if kind == "playback":
+        return "watching recordings", "recorded video"
+    if kind == "talk":
+        return "talking through it", "sound"
+    return "watching", "live video" if alert.confidence == "certain" else "video"
+
+
+def _through(alert: Alert) -> str | None:
+    """The maker whose cloud the video goes through, where it does."""
+    maker = alert.detail.get("through_cloud")
+    return name(str(maker), 20) if maker else None
+
+
+def _reason(alert: Alert) -> str:
+    """Why the owner is told, as a sentence without its full stop; "" for the usual reason."""
+    reason = name(alert.reason, 72) if alert.reason else ""
+    return "" if reason in ("", USUAL_REASON) else capital(reason).rstrip(".")
+
+
+def _again(alert: Alert) -> str:
+    """ " (3rd time)" when a viewer came back."""
+    if alert.count < 2:
+        return ""
+    last = alert.count % 10 if alert.count % 100 not in (11, 12, 13) else 0
+    return f" ({alert.count}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') } time)"
+
+
+def _fit(first: str, middle: str, last: str) -> str:
+    """Three sentences in the room that a body has: the middle one is left out first; the next step always stays."""
+    whole = " ".join(part for part in (first, middle, last) if part)
+    return whole if len(whole) <= MAX_BODY else f"{cut(first, MAX_BODY - len(last) - 1)} {last}"
+
+
+def _goes(alert: Alert, zone: str) -> str:
+    """The first sentence: since when, what, to whom, as sure as it is."""
+    since, what = _since(alert, zone), _doing(alert)[1]
+    maker = _through(alert)
+    target = f"through the maker's cloud ({maker})" if maker else f"to {who(alert.peer)}"
+    if alert.confidence == "certain":
+        return f"Since {since}, {what} is going {target}."
+    if alert.confidence == "likely":
+        return f"Since {since}, something that looks like {what} is going {target}."
+    return f"Since {since}, much is going {target}; camguard cannot tell if it is video."
+
+
+def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    """remote-stream, and what all alerts about viewing share: still, ended."""
+    doing, _ = _doing(alert)
+    if alert.state == "closed":
+        return _watching_ended(alert, camera, zone)
+    if alert.state == "update":
+        sure = "Still watching" if alert.confidence == "certain" else "Perhaps still watching"
+        return f"{sure} {camera}: {duration(_length_s(alert))}", f"{_goes(alert, zone)} Was this you?"
+    if alert.confidence == "unsure":
+        title = f"Cannot tell if {camera} is being watched"
+    elif alert.confidence == "likely":
+        title = f"Your {camera} camera may be being watched"
+    else:
+        title = f"Somebody is {doing}: {camera}"
+    title += _again(alert)
+    if _through(alert):
+        return title, _fit(_goes(alert, zone), "Only the app's own history can say who looks.", "Was this you?")
+    usual = capital(USUAL_REASON)
+    if alert.peer is not None and alert.peer.device:
+        usual = "No rule of yours allows it"
+    return title, _fit(_goes(alert, zone), f"{_reason(alert) or usual}.", "Was this you?")
+
+
+def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    ended = alert.ended if alert.ended is not None else alert.time
+    length, what = duration(_length_s(alert)), _doing(alert)[1]
+    first, last = when(alert.started, ended, zone), clock(ended, zone)
+    span = f"from {first} to {last}" if first != last else f"at {first}"
+    span += f" ({size(alert.bytes_up)})"
+    got = f"received {what}" if alert.confidence == "certain" else f"may have received {what}"
+    maker = _through(alert)
+    target = f"The maker's cloud ({maker})" if maker else capital(who(alert.peer))
+    title = f"Watching ended: {camera}, {length}"
+    if alert.confidence != "certain":
+        title = f"It ended: {camera}, {length}"
+    return title, f"{target} {got} {span}. The record is kept: camguard sessions"
+
+
+def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    if alert.state != "open":
+        return _watching(alert, camera, zone)
+    doing, _ = _doing(alert)
+    if alert.confidence == "certain":
+        title = f"Somebody at home is {doing}: {camera}"
+    elif alert.confidence == "likely":
+        title = f"Somebody at home may be watching {camera}"
+    else:
+        title = f"Cannot tell if {camera} is being watched"
+    known = alert.peer is not None and alert.peer.device
+    why = _reason(alert) or ("No rule of yours allows it" if known else "")
+    step = "Was this you?" if why else "Name it if it is yours."
+    return title + _again(alert), _fit(_goes(alert, zone), f"{why}." if why else "", step)
+
+
+def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    if alert.state != "open":
+        return _watching(alert, camera, zone)
+    sure = "Watched" if alert.confidence == "certain" else "Perhaps watched"
+    why = _reason(alert) or "You said that nobody may watch now"
+    return f"{sure} against your wish: {camera}{_again(alert)}", _fit(_goes(alert, zone), f"{why}.", "Was this you?")
+
+
+_BLIND = {
+    "nothing": "No traffic seen since {since}.",
+    "broadcast-only": "Since {since} only its calls to everybody are seen, not what it sends to one place.",
+    "up-only": "Since {since} only what it sends is seen, not what it receives.",
+    "down-only": "Since {since} only what it receives is seen, not what it sends.",
+    "interface-gone": "The network interface {interface} is gone since {since}.",
+}
+
+
+def _blind(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    one = bool(alert.camera) and alert.camera != "*"
+    what = camera if one else "your cameras"
+    length = duration(_length_s(alert))
+    if alert.state == "closed":
+        ended = alert.ended if alert.ended is not None else alert.time
+        return (
+            f"camguard sees {what} again",
+            f"From {when(alert.started, ended, zone)} to {clock(ended, zone)} ({length}) no alert could come for "
+            f"{'this camera' if one else 'any camera'}. Now it is seen.",
+        )
+    how = str(alert.detail.get("how") or "nothing")
+    interface = name(str(alert.detail.get("interface") or ""), 15) if alert.detail.get("interface") else ""
+    first = _BLIND.get(how, _BLIND["nothing"]).format(since=_since(alert, zone), interface=interface)
+    first = first.replace("  ", " ")
+    partly = how in ("up-only", "down-only", "broadcast-only")
+    whom = "this camera" if one else "any camera"
+    if how == "up-only":
+        lost = "Log-ins and commands to it will be missed."
+    else:
+        lost = f"Until this is fixed, no alert can come for {whom}."
+    if alert.state == "update":
+        title = f"Still not seeing {what}: {length}"
+    else:
+        title = f"camguard sees only a part of {what}" if partly else f"camguard cannot see {what} any more"
+    return title, f"{first} {lost} Run: camguard check"
+
+
+#: The alerts of later versions: what is said until they have words of their own.
+_OTHER = {
+    "remote-login": "Somebody logged in to {} from outside",
+    "lan-login": "Somebody at home logged in to {}",
+    "brute-force": "Somebody is guessing the password of {}",
+    "default-password": "{} uses its factory password",
+    "exposed-port": "{} was opened to the internet",
+    "camera-attacks": "{} is contacting many strangers",
+    "port-scan": "Somebody is trying the doors of {}",
+    "new-destination": "{} talks to a new place",
+    "stale-password": "Something still tries an old password on {}",
+}
+
+
+def _other(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    title = _OTHER.get(alert.type, "Something to look at: {}").format(camera)
+    whom = f" It was {who(alert.peer)}." if alert.peer else ""
+    if alert.state == "closed":
+        return f"It ended: {camera}, {duration(_length_s(alert))}", f"It began at {_since(alert, zone)}.{whom}"
+    return title, f"Seen since {_since(alert, zone)}.{whom} Look: camguard alerts"
+
+
+_WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
+    "remote-stream": _watching,
+    "lan-stream": _lan,
+    "privacy": _privacy,
+    "guard-blind": _blind,
+}
+
+
+def matter(made: dict[str, Any]) -> str:
+    """What a recorded alert is about, for a table: "Somebody is watching: OVH, France" """
+    sure = made["confidence"] == "certain"
+    watched = "Somebody is watching" if sure else "May be being watched"
+    first = {
+        "remote-stream": watched,
+        "lan-stream": "Somebody at home is watching" if sure else "May be being watched at home",
+        "privacy": "Watched against your wish" if sure else "Perhaps watched against your wish",
+        "guard-blind": "camguard cannot see it",
+    }.get(made["type"])
+    if first is None:
+        first = capital(_OTHER.get(made["type"], made["type"]).replace("{}", "it"))
+    whom = who_short(peer_of(made["peer"]))
+    return f"{first}: {whom}" if whom else first

@@ -1,0 +1,149 @@
+"""Events as dicts (contract.md has the fields), as JSON and as one line for the journal or a terminal. Pure."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from camguard.events import Alert, Event, Fact, Health, Notice, Session
+from camguard.report.alerts import words
+from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, zone_of
+from camguard.report.who import peer_dict, who_short
+
+# ---- dicts -----------------------------------------------------------------------------------------------------------
+
+
+def as_dict(event: Event | Fact, zone: str = "UTC") -> dict[str, Any]:
+    """The event as in contract.md: all fields, null where unknown, text clean. `zone` is for the words of alerts.
+
+    A Fact's `time` is its `at`: give facts whose `at` is wall-clock time.
+    """
+    if isinstance(event, Session):
+        made = _session_dict(event)
+    elif isinstance(event, Alert):
+        made = _alert_dict(event, zone)
+    elif isinstance(event, Notice):
+        made = {"kind": "notice", "time": rfc3339(event.time), "camera": event.camera} | _fields(event, "what detail")
+    elif isinstance(event, Health):
+        made = {"kind": "health", "time": rfc3339(event.time), "camera": None} | _fields(event, "what value detail")
+    else:
+        made = {"kind": "fact", "time": rfc3339(event.at), "camera": None, "what": event.what}
+        made |= {"client": _end(event.client), "server": _end(event.server), "detail": dict(event.detail)}
+    return {key: _clean_value(value) for key, value in made.items()}
+
+
+def _fields(event: object, names: str) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in names.split()}
+
+
+def _session_dict(event: Session) -> dict[str, Any]:
+    return {
+        "kind": "session",
+        "time": rfc3339(event.time),
+        "camera": event.camera,
+        "id": event.id,
+        "state": event.state,
+        "peer": peer_dict(event.peer),
+        **_fields(event, "transport protocol initiator"),
+        "class": event.cls,
+        "confidence": event.confidence,
+        "started": rfc3339(event.started),
+        "ended": rfc3339(event.ended),
+        **_fields(event, "bytes_up bytes_down rate_kbps verdict reason"),
+        "evidence": list(event.evidence),
+    }
+
+
+def _alert_dict(event: Alert, zone: str) -> dict[str, Any]:
+    title, body = words(event, zone)
+    return {
+        "kind": "alert",
+        "time": rfc3339(event.time),
+        "camera": event.camera,
+        **_fields(event, "id type severity"),
+        "title": title,
+        "body": body,
+        **_fields(event, "confidence reason"),
+        "evidence": list(event.evidence),
+        "peer": None if event.peer is None else peer_dict(event.peer),
+        "session": event.session,
+        "raised": rfc3339(event.raised),
+        "started": rfc3339(event.started),
+        "count": event.count,
+        "state": event.state,
+    }
+
+
+def _end(end: tuple[str, int]) -> dict[str, Any]:
+    return {"ip": end[0], "port": end[1]}
+
+
+def _clean_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _clean_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean_value(inner) for inner in value]
+    return value
+
+
+def to_json(made: dict[str, Any]) -> str:
+    """One line of JSON; names of other alphabets stay readable."""
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
+
+
+# ---- one line --------------------------------------------------------------------------------------------------------
+
+
+def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
+    """One line for the journal or a terminal: "22:14:03 critical: Somebody is ..."; `dated`: with the day in front."""
+    at = (
+        day(event.time, zone, seconds=True)
+        if dated
+        else f"{datetime.fromtimestamp(event.time, zone_of(zone)):%H:%M:%S}"
+    )
+    if isinstance(event, Alert):
+        title, body = words(event, zone)
+        return f"{at} {event.severity}: {title}. {body} [{name(event.id, 12)}]"
+    if isinstance(event, Session):
+        return f"{at} {session_words(event, zone)}"
+    if isinstance(event, Notice):
+        camera = f"{name(event.camera, MAX_CAMERA)}: " if event.camera else ""
+        return f"{at} {camera}{name(event.what, 20)}: {clean(event.detail, 160)}"
+    return (
+        f"{at} health: {name(event.what, 40)} {event.value:g}{' ' + clean(event.detail, 120) if event.detail else ''}"
+    )
+
+
+def fact_line(fact: Fact, zone: str) -> str:
+    """One line for a fact (its `at` is wall-clock time): what, from where to where, what was read."""
+    ends = " -> ".join(f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" for ip, port in (fact.client, fact.server))
+    detail = [f"{key}={_detail_word(value)}" for key, value in fact.detail.items() if value not in (None, (), "")]
+    return f"{day(fact.at, zone, seconds=True)} {fact.what} {ends} {clean(' '.join(detail), 300)}".rstrip()
+
+
+def _detail_word(value: object) -> str:
+    return ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
+
+
+CLASS_WORDS = {
+    "stream": "live video",
+    "playback": "recordings",
+    "talk": "talk",
+    "clip": "clip",
+    "heartbeat": "sign of life",
+    "download": "download",
+    "control": "control",
+    "unknown": "unclear",
+}
+
+
+def session_words(event: Session, zone: str) -> str:
+    """A session in one sentence: "porch: live video to OVH, France (certain, unexpected) since 22:14"."""
+    camera, what = name(event.camera, MAX_CAMERA), CLASS_WORDS.get(event.cls, "unclear")
+    verdict = f", {event.verdict}" if event.verdict else ""
+    text = f"{camera}: {what} with {who_short(event.peer)} ({event.confidence}{verdict})"
+    if event.state == "closed":
+        length = duration((event.ended if event.ended is not None else event.time) - event.started)
+        return f"{text} ended after {length}, {size(event.bytes_up)}"
+    return f"{text} since {clock(event.started, zone)}, {event.rate_kbps} kbit/s"
