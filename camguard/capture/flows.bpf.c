@@ -559,10 +559,10 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 		else
 			flow->said_down++;
 	}
-	if (work->proto == TCP && work->flags & (FIN | SYN | RST))
-		return spend(book, KIND_FLAGS + up, HOST_FLAGS, work->now >> 30);
 	if (opening)
 		return spend(book, KIND_OPENINGS + up, HOST_OPENINGS, work->now >> 30);
+	if (work->proto == TCP && work->flags & (FIN | SYN | RST))
+		return spend(book, KIND_FLAGS + up, HOST_FLAGS, work->now >> 30);
 	if (!work->length)
 		return 0;
 	if (work->sport == 53 || work->dport == 53)

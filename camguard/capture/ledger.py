@@ -238,10 +238,10 @@ class Ledger:
                 flow.said_up += 1
             elif opening:
                 flow.said_down += 1
-        if packet.proto == TCP and packet.tcp_flags & _ENDS:
-            return self._spend(book, _FLAGS + up, window)
         if opening:
             return self._spend(book, _OPENINGS + up, window)
+        if packet.proto == TCP and packet.tcp_flags & _ENDS:
+            return self._spend(book, _FLAGS + up, window)
         if not packet.payload_len:
             return False
         if packet.sport == 53 or packet.dport == 53:

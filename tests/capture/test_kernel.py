@@ -629,7 +629,7 @@ def test_a_frame_counts_once_on_a_bridge_and_what_rides_on_it() -> None:
 
 
 def test_the_object_is_what_its_source_compiles_to(tmp_path: Path) -> None:
-    """Bytes are compared where the compiler is the manifest's; elsewhere the rebuilt object goes through the comparison."""
+    """Bytes are compared where the compiler is the manifest's; in any case the rebuilt object counts like the twin."""
     if shutil.which("clang-14") is None or shutil.which("llvm-objcopy-14") is None:
         pytest.skip("clang-14 and llvm-14 are not installed (tests/run.sh installs them)")
     rebuilt = tmp_path / "flows.bpf.o"
