@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,40 @@ def test_a_companion_of_another_record_does_not_count(house: House, capsys: pyte
     house.companion(state=house.folder / "elsewhere")
     _, found = answers(house, capsys)
     assert found["desktop"]["status"] == "fault"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize(("owner", "asker"), [(65534, 0), (0, 65534), (65534, 65533)])
+def test_the_companion_of_another_user_counts(owner: int, asker: int) -> None:
+    def become(uid: int) -> list[str]:
+        return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+    with tempfile.TemporaryDirectory() as made:  # pytest's own folders may not be entered by others
+        folder = Path(made)
+        folder.chmod(0o755)
+        home = folder / "home"
+        home.mkdir(mode=0o700)
+        os.chown(home, owner, owner)
+        house = House(folder)
+        house.paths.state.chmod(0o755)
+        house.paths.database.chmod(0o644)
+        house.look()
+        house.paths.now.chmod(0o644)
+        program = str(Path(sys.executable).with_name("camguard"))
+        folders = ["--state-dir", str(house.paths.state), "--runtime-dir", str(house.paths.runtime)]
+        env = {"XDG_STATE_HOME": str(home), "PATH": os.environ["PATH"]}
+        house._start([*become(owner), program, "desktop", *folders], env)
+        until = time.monotonic() + 10
+        while not (home / "camguard/desktop.json").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        try:
+            asked = [*become(asker), program, "check", "--json", "--config", str(house.paths.config), *folders]
+            done = subprocess.run(asked, capture_output=True, timeout=30, check=False)
+            desk = json.loads(done.stdout.splitlines()[-1])
+        finally:
+            house.close()
+    assert (desk["name"], desk["status"]) == ("desktop", "ok"), done.stderr
 
 
 def test_a_companion_that_ended_does_not_count(house: House, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from camguard import config
 from camguard.config import Paths
 
 
@@ -35,14 +36,25 @@ def followers(paths: Paths) -> list[Follower]:
         if process.pid not in holders:  # it is starting, or it was refused, or it only runs a test
             continue
         folder = _folder_of(process)
-        with contextlib.suppress(OSError, ValueError):
-            if json.loads((folder / "desktop.lock").read_text())["database"] != str(paths.database.absolute()):
-                continue
+        if _record_of(folder, words) != str(paths.database.absolute()):
+            continue
         failing = None
         with contextlib.suppress(OSError, ValueError):
             failing = json.loads((folder / "desktop.json").read_text()).get("failing") or None
         found.append(Follower(process.pid, process.info["username"], failing))
     return found
+
+
+def _record_of(folder: Path, words: list[str]) -> str:
+    """Which record it follows: as its lock says, else (another user's) as its command line does, else the usual one."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return str(json.loads((folder / "desktop.lock").read_text())["database"])
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word == "--state-dir":
+            return str(Path(after) / "guard.db")
+        if word.startswith("--state-dir="):
+            return str(Path(word.partition("=")[2]) / "guard.db")
+    return str(config.paths().database.absolute())
 
 
 def _folder_of(process: psutil.Process) -> Path:
