@@ -188,6 +188,39 @@ def test_the_kernel_hands_up_no_video() -> None:
     assert not [r for r in readings if r.what == "odd"], "bytes out of the middle of media are no fault of the peer"
 
 
+def test_a_start_that_is_cut_behind_a_hole() -> None:
+    request = lines(f"PLAY {URL} RTSP/1.0", "CSeq: 9")
+    for at in range(1, 20):
+        chunks = [Chunk(DOWN, b"\x99" * 50 + request[:at], gap=True), Chunk(DOWN, request[at:])]
+        assert words(run(rtsp.read, chunks)[1]) == [("PLAY", None, False)], at
+
+
+def test_what_only_looks_like_a_frame_hides_no_message_and_is_not_odd() -> None:
+    false_frame = b"\x99$\x00\x0f\xa0\x80" + b"\x99" * 60  # says it is 4000 bytes long
+    answer = lines("RTSP/1.0 200 OK", "CSeq: 1")
+    short_frame = b"\x99$\x00\x00\x08\x80" + b"\x99" * 60
+    chunks = [
+        *whole(VIEW_OVER_TCP[:1]),
+        Chunk(UP, false_frame, gap=True),
+        Chunk(UP, b"\x98" * 30 + answer),
+        Chunk(UP, short_frame, gap=True),
+    ]
+    _, readings = run(rtsp.read, chunks)
+    assert [(r.what, r.detail.get("status")) for r in readings] == [("rtsp", None), ("rtsp", 200)]
+
+
+def test_an_interim_answer_is_not_the_answer() -> None:
+    turns = [VIEW_OVER_UDP[0], (UP, lines("RTSP/1.0 100 Continue", "CSeq: 1")), VIEW_OVER_UDP[1]]
+    assert words(run(rtsp.read, whole(turns))[1]) == [("OPTIONS", None, False), ("OPTIONS", 200, True)]
+
+
+def test_unread_bytes_are_capped() -> None:
+    chunks = [*whole(VIEW_OVER_TCP[:4]), Chunk(UP, b"$\x00\x00\x08\x80\x60aaaaaa" * 20000)]
+    state, _ = run(rtsp.read, chunks)
+    assert len(state.up.tail) <= rtsp.TAIL_CAP
+    assert words(run(rtsp.read, [*chunks, Chunk(UP, lines("RTSP/1.0 200 OK", "CSeq: 7"))])[1])[-1] == (None, 200, True)
+
+
 def test_media_inside_a_connection_that_was_joined_late() -> None:
     chunks = [Chunk(UP, b"\xaa" * 100 + FRAME * 2, gap=True), Chunk(UP, FRAME * 5)]
     _, readings = run(rtsp.read, chunks)
@@ -232,7 +265,7 @@ def test_playback_shows_its_range() -> None:
     assert run(rtsp.read, [Chunk(DOWN, request)])[1][0].detail["range"] == "clock=20261124T080000Z-20261124T083000Z"
 
 
-SECRET = "hunter2secret"
+SECRET = "hunter2zebra"  # itself no word that a filter could know
 
 
 @pytest.mark.parametrize(
@@ -240,6 +273,7 @@ SECRET = "hunter2secret"
     [
         f"rtsp://admin:{SECRET}@10.0.0.5/live",
         f"rtsp://admin:a/b?c{SECRET}@10.0.0.5/live",
+        f"rtsp://admin:x@{SECRET}@10.0.0.5/live",
         f"rtsp://10.0.0.5/live?user=admin&password={SECRET}",
         f"rtsp://10.0.0.5/user=admin&password={SECRET}&channel=1&stream=0.sdp",
         f"rtsp://10.0.0.5/user=admin_password={SECRET}_channel=1_stream=0.sdp?real_stream",
