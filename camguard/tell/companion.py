@@ -2,7 +2,8 @@
 
 In: rows of alerts (seq, dictionary as in contract.md), the age of now.json, a monotonic clock (seconds). Out: letters
 for `desktop.show`. A letter that could not be shown stays pending, in its newest form, until it is: nothing is lost.
-An alert sounds when it is first shown and when it became worse; everything after replaces it in silence.
+An alert sounds when it is first shown, when it became worse, and when the guard opens it again (judge/quiet.py: the viewer
+came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence.
 """
 
 import json
@@ -78,6 +79,7 @@ class Companion:
         self._seq = self.memory.seq
         self._read_at = self._guard_at = self._retry_at = 0.0
         self._failures = 0
+        self._opened_again: set[str] = set()
         self._seen_looking = False
         self._quiet_since: float | None = None
         self._last_looked = ""
@@ -148,8 +150,10 @@ class Companion:
         if before is not None and before["seq"] >= seq:
             return
         self.memory.waiting.pop(key, None)
-        self.pending.pop(key, None)  # the newest form, at the end of the queue
-        self.pending[key] = (seq, alert)
+        overtaken = self.pending.pop(key, None)
+        if overtaken is not None and overtaken[1].get("state") == "open":
+            self._opened_again.add(key)  # what was to sound must sound, in whatever form it is shown
+        self.pending[key] = (seq, alert)  # the newest form, at the end of the queue
 
     def _sum_up_missed(self) -> None:
         """Many alerts that came and ended while nobody was logged in are one letter, not a pile."""
@@ -220,7 +224,7 @@ class Companion:
             if alert.get("severity") == "info" and alert.get("state") == "update":
                 self._done(key, seq, alert, before or {"id": 0, "server": ""})
                 continue
-            letter = self._letter(alert, before)
+            letter = self._letter(alert, before, key in self._opened_again)
             if not self._show(letter):
                 self._failed(at, letter.error)
                 if letter.broken:
@@ -232,11 +236,11 @@ class Companion:
             self._failures, self.memory.failing = 0, ""
             self._done(key, seq, alert, {"id": letter.shown, "server": letter.server})
 
-    def _letter(self, alert: dict[str, Any], before: dict[str, Any] | None) -> Letter:
+    def _letter(self, alert: dict[str, Any], before: dict[str, Any] | None, opened: bool) -> Letter:
         severity = str(alert.get("severity"))
         rank = _RANK.get(severity, 1)
         worse = before is None or rank > _RANK.get(str(before.get("severity")), 1)
-        sounds = rank > 0 and worse
+        sounds = rank > 0 and (worse or opened or alert.get("state") == "open")
         return Letter(
             title=self._mark + str(alert.get("title") or "camguard"),
             body=str(alert.get("body") or ""),
@@ -257,6 +261,7 @@ class Companion:
 
     def _done(self, key: str, seq: int, alert: dict[str, Any], shown: dict[str, Any]) -> None:
         self.pending.pop(key, None)
+        self._opened_again.discard(key)
         self.memory.waiting.pop(key, None)
         self.memory.shown.pop(key, None)
         self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown}

@@ -115,6 +115,18 @@ def test_it_sounds_again_when_it_becomes_worse(home: Home) -> None:
     assert [letter.sound for letter in home.desk.letters] == ["dialog-warning", "dialog-warning", None]
 
 
+def test_it_sounds_again_when_the_guard_opens_it_again(home: Home) -> None:
+    home.start()
+    for state in ("open", "closed", "open", "update"):
+        home.alert("a", state)
+        home.turns()
+    home.alert("a", "open")
+    home.alert("a", "update")  # overtakes the opening before it was shown
+    home.turns()
+    assert [bool(letter.sound) for letter in home.desk.letters] == [True, False, True, False, True]
+    assert len({letter.shown for letter in home.desk.letters}) == 1
+
+
 def test_updates_of_an_info_alert_are_not_shown(home: Home) -> None:
     home.start()
     for state in ("open", "update", "closed"):
