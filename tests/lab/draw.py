@@ -53,6 +53,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         Film("high", dice.randrange(1400, 2600, 50), dice.choice((10, 12, 15, 20, 25)), dice.choice((1, 2, 4))),
         Film("middle", dice.randrange(450, 1100, 50), dice.choice((8, 10, 12, 15, 20)), dice.choice((1, 2, 4))),
         Film("low", 150, dice.choice((6, 8, 10, 12, 15)), dice.choice((2, 4, 8))),
+        Film("still", 60, dice.choice((8, 10, 15)), 4),
     )
     rate = {film.name: film.kbps for film in films}
 
@@ -102,6 +103,9 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         view("udp-p2p", "push_p2p", shaped=True),
         view("low-rate", "push_openssl", film="low", shaped=True, detail={"format": "h264"}),
         view("sound-only", "push_sound", film=None, shaped=True),
+        view("sound-p2p", "push_p2p", film=None),
+        view("p2p-filled", "push_p2p", film="middle", required=False, detail={"pad_to": 1128}),
+        view("still-scene", "push_openssl", film="still", required=False, detail={"format": "mpegts"}),
         view("opaque-peek", "push_openssl", seconds=5, required=False, detail={"format": "mpegts"}),
     ]
     for uplink, kbit in UPLINKS.items():
@@ -115,7 +119,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
                     round(start, 2),
                     0,
                     uplink_kbit=kbit,
-                    detail={"bytes": count},
+                    detail={"bytes": count, "plain": dice.random() < 0.3},
                 )
             )
     scenarios += [
@@ -129,6 +133,14 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         Scenario("firmware", "download", round(dice.uniform(4, 40), 2), 0, detail={"bytes": 20_000_000}),
         Scenario("dns-ntp", "ask", 1, 0),
         Scenario("nothing", "rest", 1, 0),
+        Scenario(
+            "clips-kept", "upload_clips", dice.uniform(3, 6), 0, uplink_kbit=dice.choice((None, 5000, 2000)),
+            detail={"bytes": dice.randrange(600_000, 2_000_000), "count": 4, "apart_s": dice.randrange(3, 8)},
+        ),
+        Scenario(
+            "snapshots", "upload_snapshots", dice.uniform(4, 20), 0, required=False,
+            detail={"bytes": dice.randrange(15_000, 60_000), "count": 12},
+        ),
         Scenario(
             "clip-paced", "upload_clip", round(dice.uniform(4, 20), 2), 0, required=False,
             detail={"bytes": 2_000_000, "limit": f"{dice.choice((100, 150, 250))}k"},

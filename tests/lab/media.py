@@ -20,7 +20,7 @@ def encode(film: Film, folder: Path) -> Path:
     """The film as a Matroska file in `folder`: noise over a moving pattern, so that pictures differ in size."""
     path = folder / f"{film.name}.mkv"
     size = "320x240" if film.kbps >= 400 else "176x144"
-    strength = 6 if film.kbps < 400 else 14
+    strength = 14 if film.kbps >= 400 else 6 if film.kbps >= 100 else 2
     subprocess.run(
         ["ffmpeg", "-v", "error", "-y",
          "-f", "lavfi", "-i", f"testsrc2=s={size}:r={film.fps},noise=alls={strength}:allf=t",

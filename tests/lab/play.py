@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.draw import Plan, Scenario
-from tests.lab.home import Home, LanHost, OutsideHost, wait_for
+from tests.lab.home import Home, LabError, LanHost, OutsideHost, wait_for
 
 HERE = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
 LOGIN = ("viewer", "lab-Only-1")
-RTSP, DOOR, TLS, P2P = 554, 8554, 443, 7000
+RTSP, DOOR, TLS, HTTP, P2P = 554, 8554, 443, 80, 7000
 
 
 @dataclass(slots=True)
@@ -96,8 +96,11 @@ def open_doors(stage: Stage, scenario: Scenario) -> list[Path]:
         return [log]
     if scenario.act == "rest":
         return []
-    mode = {"push_p2p": "udp", "send_rtp": "udp", "ask": "echo"}.get(scenario.act, "tls")
-    port = {"push_p2p": P2P, "send_rtp": P2P, "ask": 123}.get(scenario.act, TLS)
+    mode, port = {"push_p2p": ("udp", P2P), "send_rtp": ("udp", P2P), "ask": ("echo", 123)}.get(
+        scenario.act, ("tls", TLS)
+    )
+    if scenario.detail.get("plain"):
+        mode, port = "http", HTTP
     outside = stage.outside[scenario.name][0]
     argv = [PYTHON, str(HERE / "cloud.py"), mode, str(port), str(log), str(cert), str(key)]
     stage.home.start(outside.ns, argv, f"cloud-{scenario.name}")
@@ -236,22 +239,14 @@ def push_https(stage: Stage, scenario: Scenario) -> Done:
 
 
 def push_p2p(stage: Stage, scenario: Scenario) -> Done:
-    """Scrambled datagrams to one server (programs/p2p_camera.py)."""
-    ns = stage.camera(scenario).ns
-    sender = stage.home.start(
-        ns,
-        [
-            PYTHON,
-            str(HERE / "p2p_camera.py"),
-            "9000",
-            name_of(scenario),
-            str(P2P),
-            str(stage.log(scenario.name + "-sent")),
-        ],
-        f"p2p-{scenario.name}",
-    )
+    """Scrambled datagrams to one server (programs/p2p_camera.py), of picture or sound, filled up or not."""
+    ns, log = stage.camera(scenario).ns, str(stage.log(f"{scenario.name}-sent"))
+    pad = str(scenario.detail.get("pad_to", 0))
+    argv = [PYTHON, str(HERE / "p2p_camera.py"), "9000", name_of(scenario), str(P2P), log, pad]
+    sender = stage.home.start(ns, argv, f"p2p-{scenario.name}")
     time.sleep(0.5)
-    argv = _film(stage, scenario, "-f", "mpegts", "udp://127.0.0.1:9000?pkt_size=1128")
+    form, size = ("mpegts", 1128) if scenario.film else ("mulaw", stage.plan.sound_samples)
+    argv = _film(stage, scenario, "-f", form, f"udp://127.0.0.1:9000?pkt_size={size}")
     return _pushed(stage, scenario, [stage.home.start(ns, argv, f"push-{scenario.name}"), sender])
 
 
@@ -266,36 +261,55 @@ def send_rtp(stage: Stage, scenario: Scenario) -> Done:
 
 
 def upload_clip(stage: Stage, scenario: Scenario) -> Done:
-    """curl sends a motion clip to the maker."""
-    count = int(scenario.detail["bytes"])
-    clip = stage.folder / f"{scenario.name}.bin"
-    clip.write_bytes(stage.plan.seed.to_bytes(8, "big") * (count // 8))
+    """curl sends a motion clip to the maker, over HTTPS or in the clear."""
+    scheme, port = ("http", HTTP) if scenario.detail.get("plain") else ("https", TLS)
     limit = ["--limit-rate", str(scenario.detail["limit"])] if "limit" in scenario.detail else []
-    argv = ["curl", "-sS", "-k", *limit, "-T", str(clip), f"https://{name_of(scenario)}:{TLS}/clips/motion.mp4"]
+    clip = _clip(stage, scenario, int(scenario.detail["bytes"]))
+    argv = ["curl", "-sS", "-k", *limit, "-T", str(clip), f"{scheme}://{name_of(scenario)}:{port}/clips/motion.mp4"]
+    return _to_its_end(stage, scenario, argv)
+
+
+def upload_clips(stage: Stage, scenario: Scenario) -> Done:
+    """Clip after clip on one TLS connection that stays open, some seconds apart."""
+    clips = _clip(stage, scenario, int(scenario.detail["bytes"]))
+    head = f"PUT /clips/motion.mp4 HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {clips.stat().st_size}\\r\\n\\r\\n"
+    line = f"for i in $(seq {scenario.detail['count']}); do printf '{head}'; cat {clips};"
+    line += f" sleep {scenario.detail['apart_s']}; done | openssl s_client -quiet"
+    line += f" -no_ign_eof -nocommands -connect {name_of(scenario)}:{TLS}"
+    return _to_its_end(stage, scenario, ["sh", "-c", line])
+
+
+def upload_snapshots(stage: Stage, scenario: Scenario) -> Done:
+    """A still picture every other second, each over a connection of its own."""
+    picture = _clip(stage, scenario, int(scenario.detail["bytes"]))
+    line = f"for i in $(seq {scenario.detail['count']}); do"
+    line += f" curl -sS -k -T {picture} https://{name_of(scenario)}:{TLS}/now.jpg; sleep 2; done"
+    return _to_its_end(stage, scenario, ["sh", "-c", line])
+
+
+def _clip(stage: Stage, scenario: Scenario, count: int) -> Path:
+    path = stage.folder / f"{scenario.name}.bin"
+    path.write_bytes(stage.plan.seed.to_bytes(8, "big") * (count // 8))
+    return path
+
+
+def _to_its_end(stage: Stage, scenario: Scenario, argv: list[str]) -> Done:
+    """Run a transfer to its end; one that fails is no proof of anything."""
     begun = time.time()
-    program = stage.home.start(stage.camera(scenario).ns, argv, f"clip-{scenario.name}")
+    program = stage.home.start(stage.camera(scenario).ns, argv, f"transfer-{scenario.name}")
     while program.poll() is None and not stage.over.is_set():
         time.sleep(0.05)
+    unfinished = program.poll() is None
     code = stage.home.stop(program)
-    return [{"peer": stage.outside[scenario.name][0].ip, "first_media": begun, "ended": time.time(), "exit": code}]
+    if unfinished or code:
+        raise LabError(f"the transfer of {scenario.name} failed ({code})")
+    return [{"peer": stage.outside[scenario.name][0].ip, "first_media": begun, "ended": time.time()}]
 
 
 def download(stage: Stage, scenario: Scenario) -> Done:
     """curl fetches new firmware."""
-    argv = [
-        "curl",
-        "-sS",
-        "-k",
-        "-o",
-        "/dev/null",
-        f"https://{name_of(scenario)}:{TLS}/firmware/{scenario.detail['bytes']}",
-    ]
-    begun = time.time()
-    program = stage.home.start(stage.camera(scenario).ns, argv, f"firmware-{scenario.name}")
-    while program.poll() is None and not stage.over.is_set():
-        time.sleep(0.05)
-    code = stage.home.stop(program)
-    return [{"peer": stage.outside[scenario.name][0].ip, "first_media": begun, "ended": time.time(), "exit": code}]
+    where = f"https://{name_of(scenario)}:{TLS}/firmware/{scenario.detail['bytes']}"
+    return _to_its_end(stage, scenario, ["curl", "-sS", "-k", "-o", "/dev/null", where])
 
 
 def beat(stage: Stage, scenario: Scenario) -> Done:
@@ -338,6 +352,6 @@ ACTS = {
     act.__name__: act
     for act in (
         view_rtsp, view_lan, view_phone, view_recorder, push_stunnel, push_openssl, push_sound, push_https, push_p2p,
-        send_rtp, upload_clip, download, beat, ask, rest,
+        send_rtp, upload_clip, upload_clips, upload_snapshots, download, beat, ask, rest,
     )
 }  # fmt: skip

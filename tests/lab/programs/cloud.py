@@ -1,7 +1,7 @@
-"""A server on the internet: HTTP over TLS, a raw TLS sink, or a UDP sink or echo; notes what it received and when.
+"""A server on the internet: HTTP with or without TLS, a raw TLS sink, a UDP sink or echo; notes what came and when.
 
-Usage: cloud.py MODE PORT LOG [CERT KEY], MODE is tls, udp or echo. Appends JSON lines {time, what, peer, bytes} to LOG:
-"accept", "first" (first bytes of media: the first 1000 bytes of body or stream have come), "end".
+Usage: cloud.py MODE PORT LOG [CERT KEY], MODE is tls, http, udp or echo. Appends JSON lines {time, what, peer, bytes}
+to LOG: "accept", "first" (first bytes of media: the first 1000 bytes of body or stream have come), "end".
 tls: GET /n -> n bytes; PUT or POST, chunked or sized -> 201; anything that is not HTTP is taken as a stream; what
 begins with "beat" gets a short answer each time.
 """
@@ -48,7 +48,7 @@ async def http(first: bytes, reader: asyncio.StreamReader, writer: asyncio.Strea
     method, path = lines[0].split(" ")[:2]
     if method == "GET":
         size = int(path.rsplit("/", 1)[1])
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
         for _ in range(size // 50000):
             writer.write(bytes(50000))
             await writer.drain()
@@ -58,7 +58,7 @@ async def http(first: bytes, reader: asyncio.StreamReader, writer: asyncio.Strea
     chunked = "chunked" in fields.get("transfer-encoding", "")
     size = int(fields["content-length"]) if "content-length" in fields else None
     got = await body(reader, peer, size, chunked)
-    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
     await writer.drain()
     return got
 
@@ -69,7 +69,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         first = await reader.readexactly(4)
         if first in (b"GET ", b"PUT ", b"POST"):
-            got = await http(first, reader, writer, peer)
+            while len(first) == 4:
+                got += await http(first, reader, writer, peer)
+                first = await reader.read(4)
         elif first == b"beat":
             while data := await reader.read(4096):
                 got += len(data)
@@ -106,7 +108,9 @@ class Datagrams(asyncio.DatagramProtocol):
 
 async def main() -> None:
     loop = asyncio.get_running_loop()
-    if MODE == "tls":
+    if MODE == "http":
+        await asyncio.start_server(serve, None, PORT)
+    elif MODE == "tls":
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(sys.argv[4], sys.argv[5])
         await asyncio.start_server(serve, None, PORT, ssl=context)
