@@ -289,6 +289,16 @@ def test_duration(seconds: float, words: str) -> None:
     assert report.duration(seconds) == words
 
 
+def test_short_duration() -> None:
+    assert [report.short_duration(seconds) for seconds in (1, 40, 720, 5400, 90_000)] == [
+        "1 s",
+        "40 s",
+        "12 min",
+        "1 h 30 min",
+        "1 d 1 h",
+    ]
+
+
 @pytest.mark.parametrize(
     ("amount", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (999_999, "1.0 MB"), (104_000_000, "104 MB"), (1_240_000_000, "1.2 GB")],

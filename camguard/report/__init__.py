@@ -24,6 +24,7 @@ from camguard.report.text import (
     duration,
     rfc3339,
     seconds_of,
+    short_duration,
     size,
     when,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "rfc3339",
     "seconds_of",
     "session_words",
+    "short_duration",
     "size",
     "to_json",
     "when",

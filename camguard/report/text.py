@@ -96,6 +96,11 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def short_duration(seconds: float) -> str:
+    """A length for a table: "40 s", "12 min", "3 h 5 min", "2 d 4 h"."""
+    return duration(seconds).replace(" seconds", " s").replace(" second", " s").replace(" minutes", " min")
+
+
 def size(amount: float) -> str:
     """Bytes in words, decimal: "900 kB", "104 MB", "1.2 GB"."""
     for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -15,6 +15,7 @@ class Cell(NamedTuple):
 
 
 Row = Sequence[str | Cell]
+WRAPS_TO = 12  # columns of a terminal that a column keeps when it gives way
 #: Tones -> styles of rich.
 _STYLES = {"critical": "bold red", "warning": "yellow", "info": "", "muted": "dim", "": ""}
 
@@ -72,12 +73,13 @@ def _rich(
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index, name in enumerate(columns):
+        widest = max(width(name), *(width(row[index].text) for row in rows))
         table.add_column(
             name,
             justify="right" if index in right else "left",
             no_wrap=index not in wraps,
             overflow="fold",  # nothing is cut: a long word goes on in the next line
-            min_width=None if index in wraps else max(width(name), *(width(row[index].text) for row in rows)),
+            min_width=min(widest, WRAPS_TO) if index in wraps else widest,
         )
     for row in rows:
         table.add_row(*[Text(cell.text, style=_STYLES[cell.tone]) for cell in row])  # Text: names are no markup

@@ -152,7 +152,7 @@ def sessions(paths: Paths, asked: Asked, now: float | None = None) -> int:
     view = View(paths, now)
     found = _found(view, asked, "sessions", view.reader.sessions)
     if found:
-        columns = ("WHEN", "CAMERA", "WHAT", "WITH", "HOW SURE", "EXPECTED", "LASTED", "SENT")
+        columns = ("WHEN", "CAMERA", "WHAT", "WITH", "SURE", "EXPECTED", "LASTED", "SENT")
         show(columns, [_session_row(session, view) for session in found], right=(7,), wraps=(1, 3))
         _footer(view, asked, len(found), "session")
     return 0
@@ -194,7 +194,7 @@ def _alert_row(alert: dict[str, Any], short: str, view: View) -> Row:
         report.clean(alert["camera"] or "-", report.MAX_CAMERA),
         Cell(alert["severity"], tone),
         Cell(report.matter(alert), tone),
-        report.duration(_lasted_s(alert, view.now)),
+        report.short_duration(_lasted_s(alert, view.now)),
         "open" if alert["state"] != "closed" else "closed",
     )
 
@@ -209,7 +209,7 @@ def _lasted_s(record: dict[str, Any], now: float) -> float:
 
 def _session_row(session: dict[str, Any], view: View) -> Row:
     unexpected = session["verdict"] == "unexpected"
-    lasted = report.duration(_lasted_s(session, view.now))
+    lasted = report.short_duration(_lasted_s(session, view.now))
     return (
         report.when(report.seconds_of(session["started"]), view.now, view.zone),
         report.clean(session["camera"], report.MAX_CAMERA),
@@ -219,7 +219,7 @@ def _session_row(session: dict[str, Any], view: View) -> Row:
         Cell(
             {"expected": "yes", "unexpected": "NO"}.get(session["verdict"] or "", "-"), "critical" if unexpected else ""
         ),
-        lasted if session["state"] == "closed" else f"{lasted}, still on",
+        lasted if session["state"] == "closed" else f"{lasted}, on",
         report.size(session["bytes_up"]),
     )
 

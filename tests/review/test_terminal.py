@@ -283,9 +283,9 @@ def test_alerts_table(house: House, capsys: Out) -> None:
     )
     assert terminal.alerts(house.paths, Asked(since="today"), now=NOW) == 0
     assert capsys.readouterr().out == (
-        "ID   WHEN   CAMERA   SEVERITY  WHAT                               LASTED     STATE\n"
-        "a7f  22:14  nursery  critical  Somebody is watching: OVH, France  4 minutes  open\n"
-        "a7e  22:07  nursery  warning   Somebody at home is watching: NVR  6 minutes  closed\n"
+        "ID   WHEN   CAMERA   SEVERITY  WHAT                               LASTED  STATE\n"
+        "a7f  22:14  nursery  critical  Somebody is watching: OVH, France  4 min   open\n"
+        "a7e  22:07  nursery  warning   Somebody at home is watching: NVR  6 min   closed\n"
         "2 alerts since 24 Nov 00:00.\n"
     )
 
@@ -298,9 +298,9 @@ def test_sessions_table(house: House, capsys: Out) -> None:
     )  # fmt: skip
     assert terminal.sessions(house.paths, Asked(), now=NOW) == 0
     assert capsys.readouterr().out == (
-        "WHEN          CAMERA   WHAT        WITH         HOW SURE  EXPECTED  LASTED                 SENT\n"
-        "22:14         nursery  live video  OVH, France  certain   NO        4 minutes, still on  104 MB\n"
-        "23 Nov 22:18  porch    live video  NVR          likely    yes       60 seconds           900 kB\n"
+        "WHEN          CAMERA   WHAT        WITH         SURE     EXPECTED  LASTED       SENT\n"
+        "22:14         nursery  live video  OVH, France  certain  NO        4 min, on  104 MB\n"
+        "23 Nov 22:18  porch    live video  NVR          likely   yes       60 s       900 kB\n"
         "2 sessions since 17 Nov 22:18.\n"
     )
 
