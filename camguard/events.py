@@ -1,8 +1,8 @@
 """The words: every type that two parts of camguard share. Units are in the field names.
 
 Times called `at` or ending in `_at` are seconds as float on the guard's own clock (monotonic when live, the capture's
-timestamps when replayed). Times called `time`, `started`, `ended`, `raised` are wall-clock seconds since 1970, UTC; only
-guard.py turns the one into the other, with the offset that the rim gives it.
+timestamps when replayed). Times called `time`, `started`, `ended`, `raised` are wall-clock seconds since 1970, UTC;
+only guard.py turns the one into the other, with the offset that the rim gives it.
 
 Addresses are packed bytes (4 or 16) in per-packet values, text from Flow upwards. MACs are 6 bytes in per-packet
 values and lower-case "02:00:00:00:00:01" above. "up" is away from the camera, "down" is to it. Bytes are wire bytes
@@ -42,7 +42,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What is fine. `peer`: device name, address, network, name pattern or "lan"; `when`: text that schedule.py reads."""
+    """What is fine. `peer`: device name, address, network, name pattern or "lan"; `when`: as schedule.py reads it."""
 
     camera: str = "*"
     peer: str = "lan"
@@ -185,9 +185,9 @@ class FlowCount(NamedTuple):
     `at`: end of the interval. `first_at`, `last_at`: first packet ever and latest packet of the connection.
     `pauses`: gaps of 10 ms and more between two payload packets from the camera, in this interval; `dry` of them
     followed a packet shorter than the largest one of this connection (a picture ends in a short packet).
-    `largest_up`: largest payload of one packet from the camera so far (bytes). `flags_up`, `flags_down`: OR of TCP flags
-    so far each way. `first_up`: the first packet seen came from the camera. `peer_mac`: the MAC at the other end on
-    this link (b"" where no MAC is seen). `closed`: the ledger has forgotten the connection after this count.
+    `largest_up`: largest payload of one packet from the camera so far (bytes). `flags_up`, `flags_down`: OR of TCP
+    flags so far each way. `first_up`: the first packet seen came from the camera. `peer_mac`: the MAC at the other end
+    on this link (b"" where no MAC is seen). `closed`: the ledger has forgotten the connection after this count.
     """
 
     key: bytes
@@ -233,7 +233,7 @@ class Fact:
     at: float
     client: tuple[str, int]
     server: tuple[str, int]
-    detail: dict[str, str | int | float | bool | None | tuple[str, ...]] = field(default_factory=dict)
+    detail: dict[str, str | int | float | bool | tuple[str, ...] | None] = field(default_factory=dict)
 
 
 # ---- from tracking ---------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Peer:
     device: str | None = None
 
 
-# ---- events: what leaves the core, one JSON object each (contract.md has the field names) ------------------------------
+# ---- events: what leaves the core, one JSON object each (contract.md has the field names) ----------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,10 +333,54 @@ class Health:
     detail: str = ""
 
 
-Event = Session | Alert | Notice | Health
+DecisionWord = Literal["allow", "revoke", "watching", "silence", "presence"]
 
 
-# ---- who is on the link ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks the guard to decide; wishes.py reads it from the spool. `who`: origin, "terminal, bob".
+
+    allow: `alert` (id), `mode`, `for_s`; revoke: `decision`; watching and silence: `camera` (None: all), `for_s`;
+    silence may name one `alert`; presence: `device` and `home`.
+    """
+
+    id: str
+    who: str
+    do: DecisionWord
+    alert: str | None = None
+    mode: Literal["once", "for", "always"] | None = None
+    for_s: float | None = None
+    camera: str | None = None
+    decision: int | None = None
+    device: str | None = None
+    home: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided. `until`: wall clock, None for no end; `peer`: whom an allow is about, as known then.
+
+    `number` is how the owner names it (`camguard allow --revoke 3`); `wish`: the wish's id, so that a repeat is one.
+    """
+
+    number: int
+    time: float
+    wish: str
+    who: str
+    what: DecisionWord
+    camera: str | None = None
+    alert: str | None = None
+    mode: Literal["once", "for", "always"] | None = None
+    until: float | None = None
+    peer: Peer | None = None
+    revokes: int | None = None
+    detail: str = ""
+
+
+Event = Session | Alert | Notice | Health | Decision
+
+
+# ---- who is on the link ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

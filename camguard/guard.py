@@ -17,6 +17,7 @@ from camguard.detect.stream import DETECTORS, Streams
 from camguard.errors import Malformed
 from camguard.events import (
     Alert,
+    Decision,
     Event,
     Fact,
     FlowCount,
@@ -27,8 +28,10 @@ from camguard.events import (
     SeenDevice,
     Session,
     Sight,
+    Wish,
     hosts_of,
 )
+from camguard.judge.allow import Permissions, decided
 from camguard.judge.quiet import Matters
 from camguard.judge.rules import Rules, Verdict
 from camguard.judge.sight import Sights
@@ -62,7 +65,7 @@ class Guard:
         self._listener = Listener(self._flows)
         self._neighbours = Neighbours(home, places, own)
         self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
-        self._sights, self._matters = Sights(), Matters()
+        self._sights, self._matters, self._permissions = Sights(), Matters(), Permissions()
         self._verdicts: dict[str, Verdict] = {}
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
@@ -116,8 +119,9 @@ class Guard:
             out += self._heard(heard, now)
         out += self._judge_all(self._streams.tick(now), now)
         current = {session.id: session for session in self._streams.open_sessions(now)}
+        self._permissions.tick(now)
         for session in current.values():
-            if self._rules.judge(session, now + self.offset_s) != self._verdicts.get(session.id):
+            if self._verdict(session, now) != self._verdicts.get(session.id):
                 out += self._judge(session, now)
         alerts = [*self._matters.tick(now, current), *self._sights.tick(now)]
         out += [_shifted(alert, self.offset_s) for alert in alerts]
@@ -128,6 +132,20 @@ class Guard:
     def finish(self, now: float) -> list[Event]:
         """The end of a replay: what ended is closed, what goes on stays open."""
         return self.tick(now)
+
+    def decide(self, wish: Wish, number: int, now: float, alert: Alert | None = None) -> list[Event]:
+        """Makes a decision of a wish; `alert`: the one it names, as recorded. ValueError: why not, in words."""
+        covers = self._matters.sessions_of(alert.id) if alert else frozenset()
+        decision = decided(
+            wish, number, now + self.offset_s, alert, covers, self._permissions, tuple(self._names.values())
+        )
+        until_at = None if decision.until is None else decision.until - self.offset_s
+        self._permissions.take(decision, until_at, covers)
+        return [decision, *self.tick(now)]
+
+    def resume_decision(self, decision: Decision, until_at: float | None) -> None:
+        """A decision of an earlier run that still holds; `until_at` on the guard's clock."""
+        self._permissions.take(decision, until_at)
 
     # ---- what the rim shows ----
 
@@ -166,7 +184,7 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
         out = {f"odd-{name}": number for name, number in self._listener.odd.items()}
-        for part in (self._flows, self._neighbours, self._streams, self._matters):
+        for part in (self._flows, self._neighbours, self._streams, self._matters, self._permissions):
             out |= part.counters
         return out
 
@@ -227,13 +245,21 @@ class Guard:
         return [event for session in sessions for event in self._judge(session, now)]
 
     def _judge(self, session: Session, now: float) -> list[Event]:
-        verdict = self._rules.judge(session, now + self.offset_s)
+        verdict = self._verdict(session, now)
         self._verdicts[session.id] = verdict
         alerts = self._matters.judged(session, verdict, self._cloud(session), now)
         told = self._told(session)
         if session.state == "closed":
             del self._verdicts[session.id]
+            self._permissions.closed(session)
         return [told, *(_shifted(alert, self.offset_s) for alert in alerts)]
+
+    def _verdict(self, session: Session, now: float) -> Verdict:
+        verdict = self._rules.judge(session, now + self.offset_s)
+        if verdict.word != "unexpected":
+            return verdict
+        excuse = self._permissions.excuses(session, now, private=verdict.private)
+        return Verdict("expected", excuse) if excuse else verdict
 
     def _told(self, session: Session) -> Session:
         verdict = self._verdicts.get(session.id, Verdict(None, None))

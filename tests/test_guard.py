@@ -7,7 +7,7 @@ import pytest
 from scapy.layers.l2 import ARP, Ether
 
 from camguard.detect.stream import DETECTORS
-from camguard.events import UDP, Alert, Camera, Device, Expect, Frame, Home, Session
+from camguard.events import UDP, Alert, Camera, Decision, Device, Expect, Frame, Home, Session, Wish
 from tests.traffic import (
     CAMERA_IP,
     CAMERA_MAC,
@@ -68,7 +68,9 @@ def test_play_answered_200_raises_at_once() -> None:
         "certain",
         "open",
     )
-    assert alert.peer and alert.peer.ip == STRANGER_IP and alert.peer.scope == "wan"
+    assert alert.peer
+    assert alert.peer.ip == STRANGER_IP
+    assert alert.peer.scope == "wan"
     assert alert.raised < 100.7
     (session,) = sessions(events)
     assert (session.protocol, session.initiator, session.verdict) == ("rtsp", "peer", "unexpected")
@@ -272,3 +274,26 @@ def test_after_a_restart_the_same_viewing_makes_no_second_alert() -> None:
     _, again = run(HOME, live(Connection(key_of(), first_at=100.0), 125, 140), until=139.0, start=124.0, resume=resumed)
     assert {alert.id for alert in alerts(again)} == {alerts(events)[0].id}
     assert "open" not in [alert.state for alert in alerts(again)]
+
+
+def test_it_was_me_closes_the_alert_and_only_this_viewing_is_quiet() -> None:
+    guard, events = run(HOME, rtsp_view(100.5), until=101.0)
+    (alert,) = alerts(events)
+    decided = guard.decide(Wish("w1", "terminal, anna", "allow", alert=alert.id, mode="once"), 1, 102.0, alert)
+    assert next(event for event in decided if isinstance(event, Decision)).who == "terminal, anna"
+    assert [(one.id, one.state, one.detail["settled"]) for one in alerts(decided)] == [
+        (alert.id, "closed", "you said that it was you (decision 1)")
+    ]
+    assert [session.verdict for session in sessions(decided)] == ["expected"]
+    again = [event for frame_ in rtsp_view(110.5, peer_port=50009) for event in guard.feed(frame_)]
+    assert [one.state for one in alerts(again)] == ["open"], "the next viewing is told"
+
+
+def test_a_permission_for_a_time_holds_as_long_and_not_longer() -> None:
+    guard, events = run(HOME, rtsp_view(100.5), until=101.0)
+    (alert,) = alerts(events)
+    guard.decide(Wish("w1", "terminal", "allow", alert=alert.id, mode="for", for_s=60.0), 1, 102.0, alert)
+    inside = [event for frame_ in rtsp_view(150.0, peer_port=50009) for event in guard.feed(frame_)]
+    assert not alerts(inside)
+    after = [event for at in range(151, 164) for event in guard.tick(float(at))]
+    assert alerts(after), "it runs out in the middle of a viewing"

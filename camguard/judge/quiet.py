@@ -44,10 +44,9 @@ class Matters:
         known = next((m for m in self._matters.values() if session.id in m.open), None)
         matter = known or self._matters.get(key)
         minded = verdict.word == "unexpected" and session.cls in VIEWING and session.confidence != "unsure"
-        if session.state == "closed":
-            return self._leaves(matter, session, now) if known and matter else []
-        if not minded:
-            return []
+        if session.state == "closed" or not minded:
+            settled = verdict.reason if verdict.word == "expected" else None
+            return self._leaves(known, session, now, settled) if known else []
         if matter is None or (not matter.open and now - (matter.alert.ended or matter.alert.time) > self._again_s):
             return [self._opens(key, session, verdict, cloud, now)]
         return self._goes_on(matter, session, verdict, cloud, now)
@@ -73,6 +72,12 @@ class Matters:
                 matter.alert = replace(alert, time=now, state="update", bytes_up=self._bytes(matter))
                 out.append(matter.alert)
         return out
+
+    def sessions_of(self, alert: str) -> frozenset[str]:
+        """The sessions that an open alert is about."""
+        return frozenset(
+            known for matter in self._matters.values() if matter.alert.id == alert for known in matter.open
+        )
 
     def open_alerts(self) -> list[Alert]:
         """What the owner should know of now."""
@@ -139,7 +144,7 @@ class Matters:
         )
         return [matter.alert] if (again or worse or surer or was_closed) else []
 
-    def _leaves(self, matter: _Matter, session: Session, now: float) -> list[Alert]:
+    def _leaves(self, matter: _Matter, session: Session, now: float, settled: str | None) -> list[Alert]:
         matter.open.pop(session.id, None)
         matter.done_bytes += session.bytes_up
         if matter.open:
@@ -151,6 +156,8 @@ class Matters:
             ended=session.ended or now,
             bytes_up=matter.done_bytes,
             evidence=session.evidence,
+            reason=settled or matter.alert.reason,
+            detail=matter.alert.detail | {"settled": settled},
         )
         return [matter.alert]
 

@@ -1,4 +1,4 @@
-"""quiet.py: one alert a matter, updated and closed; a viewer who comes back is the same matter, sounding ever more rarely."""
+"""quiet.py: one alert a matter, updated and closed; a viewer who comes back is the same matter, ever more quietly."""
 
 from dataclasses import replace
 

@@ -1,0 +1,151 @@
+"""What the owner has allowed, and for how long. In: Decisions and Sessions; out: the reason a viewing is fine, or None.
+
+Ends are kept on the guard's own clock: "for 2 hours" is two hours, whatever happens to the wall clock. A permission is
+as small as its words: one camera and one viewer; "once" covers the viewing that goes on and nothing after it; "I am
+watching now" explains one viewer of a camera at a time, so that a second one is still told.
+"""
+
+from dataclasses import dataclass, field
+
+from camguard.events import Alert, Decision, Peer, Session, Wish
+from camguard.judge.rules import VIEWING
+
+PERMISSIONS_MAX = 1000
+DAY_S = 86_400.0
+#: The longest and the usual length of what ends by itself.
+LONGEST_S = {"allow": 366 * DAY_S, "watching": 4 * 3600.0, "silence": DAY_S, "presence": DAY_S, "revoke": 0.0}
+DEFAULT_S = {"watching": 1800.0, "silence": 3600.0}
+#: Origins that somebody at the guard's own machine or page speaks from.
+LOCAL = ("terminal", "page")
+
+
+@dataclass(slots=True)
+class _Permission:
+    decision: Decision
+    until_at: float | None
+    covers: set[str] = field(default_factory=set)
+
+
+class Permissions:
+    """What holds now; capped. `now` and `until_at` are seconds on the guard's clock."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, _Permission] = {}
+        self.counters = {"permissions-refused": 0}
+
+    def take(self, decision: Decision, until_at: float | None, covers: frozenset[str] = frozenset()) -> None:
+        """Keeps a decision; `covers`: the sessions that "once" means."""
+        if decision.what == "revoke" and decision.revokes is not None:
+            self._held.pop(decision.revokes, None)
+        elif decision.what in ("allow", "watching"):
+            if len(self._held) >= PERMISSIONS_MAX:
+                self.counters["permissions-refused"] += 1
+                return
+            self._held[decision.number] = _Permission(decision, until_at, set(covers))
+
+    def knows(self, number: int) -> bool:
+        """Whether that decision still holds."""
+        return number in self._held
+
+    def excuses(self, session: Session, now: float, *, private: bool = False) -> str | None:
+        """Why this viewing is fine, in words; `private`: only what was said about this viewer counts."""
+        if session.cls not in VIEWING:
+            return None
+        for permission in self._held.values():
+            decision = permission.decision
+            if permission.until_at is not None and now >= permission.until_at:
+                continue
+            if decision.camera not in (None, session.camera):
+                continue
+            if decision.what == "watching":
+                if not private and self._watches(permission, session):
+                    return f"you said that you are watching (decision {decision.number})"
+            elif decision.mode == "once":
+                if session.id in permission.covers:
+                    return f"you said that it was you (decision {decision.number})"
+            elif decision.peer and is_same_viewer(decision.peer, session.peer):
+                return f"you allowed it (decision {decision.number})"
+        return None
+
+    def closed(self, session: Session) -> None:
+        """The viewing is over: "once" is used up, and the next viewing may be the one that "watching" means."""
+        for number, permission in list(self._held.items()):
+            permission.covers -= {session.id, _viewing(session)}
+            if permission.decision.mode == "once" and not permission.covers:
+                del self._held[number]
+
+    def tick(self, now: float) -> None:
+        """Forgets what has run out."""
+        self._held = {
+            number: permission
+            for number, permission in self._held.items()
+            if permission.until_at is None or now < permission.until_at
+        }
+
+    def _watches(self, permission: _Permission, session: Session) -> bool:
+        others = {covered for covered in permission.covers if covered.startswith(f"{session.camera}|")}
+        if not others:
+            permission.covers.add(_viewing(session))
+        return not others or _viewing(session) in others
+
+
+def is_same_viewer(one: Peer, other: Peer) -> bool:
+    """Whether two peers are the same viewer: by the owner's name, at home by MAC, outside by address or name."""
+    if one.device or other.device:
+        return one.device == other.device
+    if one.scope != other.scope:
+        return False
+    if one.mac or other.mac:
+        return one.mac == other.mac
+    return one.ip == other.ip or (one.name is not None and one.name == other.name)
+
+
+def decided(
+    wish: Wish,
+    number: int,
+    time: float,
+    alert: Alert | None,
+    covers: frozenset[str],
+    permissions: Permissions,
+    cameras: tuple[str, ...],
+) -> Decision:
+    """The decision that a wish asks for at wall-clock `time`; ValueError with a sentence for whoever asked.
+
+    What comes from afar (a push button, MQTT) may only lower the noise of one matter or for a while (architecture.md).
+    """
+    if wish.camera is not None and wish.camera not in cameras:
+        raise ValueError(f'there is no camera "{wish.camera}"')
+    if wish.do == "allow":
+        if alert is None or alert.peer is None:
+            raise ValueError(f"there is no alert {wish.alert} about a viewer")
+        if wish.mode == "once" and not covers:
+            raise ValueError(
+                f"alert {wish.alert} is over; to be quiet about this viewer from now on: --for or --always"
+            )
+    if wish.do == "revoke" and (wish.decision is None or not permissions.knows(wish.decision)):
+        raise ValueError(f"decision {wish.decision} does not hold (any more)")
+    if wish.who.split(",")[0] not in LOCAL and (wish.do == "revoke" or wish.mode in ("for", "always")):
+        raise ValueError("from afar only this one viewing can be allowed; use camguard allow at home")
+    if wish.mode == "for" and not wish.for_s:
+        raise ValueError("for how long?")
+    for_s = min(wish.for_s, LONGEST_S[wish.do]) if wish.for_s and wish.mode != "always" else None
+    if wish.do in ("watching", "silence") and for_s is None:
+        for_s = DEFAULT_S[wish.do]
+    return Decision(
+        number=number,
+        time=time,
+        wish=wish.id,
+        who=wish.who,
+        what=wish.do,
+        camera=alert.camera if alert else wish.camera,
+        alert=wish.alert,
+        mode=wish.mode,
+        until=None if for_s is None else time + for_s,
+        peer=alert.peer if alert and wish.do == "allow" else None,
+        revokes=wish.decision,
+        detail=f"{wish.device} is {'home' if wish.home else 'away'}" if wish.do == "presence" else "",
+    )
+
+
+def _viewing(session: Session) -> str:
+    return f"{session.camera}|{session.peer.device or session.peer.ip}"

@@ -1,0 +1,130 @@
+"""allow.py: a permission is as small as its words and no longer than it says."""
+
+from dataclasses import replace
+
+import pytest
+
+from camguard.events import Alert, Decision, Peer, Session, Wish
+from camguard.judge.allow import PERMISSIONS_MAX, Permissions, decided, is_same_viewer
+
+STRANGER = Peer("203.0.113.9", 443, scope="wan")
+OTHER = Peer("203.0.113.10", 443, scope="wan")
+SESSION = Session(
+    "s1", 0, "porch", "open", STRANGER, "tcp", "rtsp", "peer", "stream", "certain", 0, None, 0, 0, 0, None, None
+)
+ALERT = Alert("a1", 0, "porch", "remote-stream", "critical", "certain", "", (), STRANGER, "s1", 0, 0, 1, "open")
+
+
+def permitted(wish: Wish, *, until_at: float | None = None, covers: frozenset[str] = frozenset()) -> Permissions:
+    permissions = Permissions()
+    decision = decided(wish, 1, 1000.0, ALERT if wish.alert else None, covers, permissions, ("porch", "garage"))
+    permissions.take(decision, decision.until if until_at is None else until_at, covers)
+    return permissions
+
+
+def allow(mode: str, **more: object) -> Wish:
+    return Wish("w", "terminal, anna", "allow", alert="a1", mode=mode, **more)  # type: ignore[arg-type]
+
+
+def test_once_is_this_viewing_only() -> None:
+    permissions = permitted(allow("once"), covers=frozenset({"s1"}))
+    assert permissions.excuses(SESSION, 1001.0)
+    assert not permissions.excuses(replace(SESSION, id="s2"), 1001.0)
+    permissions.closed(SESSION)
+    assert not permissions.excuses(SESSION, 1002.0)
+    assert not permissions.knows(1)
+
+
+def test_for_a_time_is_that_camera_and_that_viewer_until_then() -> None:
+    permissions = permitted(allow("for", for_s=7200.0))
+    assert permissions.excuses(replace(SESSION, id="s9"), 8199.0)
+    assert not permissions.excuses(SESSION, 8200.0)
+    assert not permissions.excuses(replace(SESSION, peer=OTHER), 1001.0)
+    assert not permissions.excuses(replace(SESSION, camera="garage"), 1001.0)
+
+
+def test_always_lasts_until_it_is_revoked() -> None:
+    permissions = permitted(allow("always"))
+    assert permissions.excuses(SESSION, 1e9)
+    permissions.take(replace(decision_of(permissions), number=2, what="revoke", revokes=1), None)
+    assert not permissions.excuses(SESSION, 1e9)
+
+
+def decision_of(permissions: Permissions) -> Decision:
+    return next(iter(permissions._held.values())).decision
+
+
+def test_watching_explains_one_viewer_at_a_time() -> None:
+    permissions = permitted(Wish("w", "terminal", "watching", camera="porch", for_s=1800.0))
+    assert permissions.excuses(SESSION, 1001.0)
+    assert not permissions.excuses(replace(SESSION, id="s2", peer=OTHER), 1001.0), "two at a time are one too many"
+    assert permissions.excuses(replace(SESSION, id="s3"), 1001.0), "the same viewer's second connection"
+    permissions.closed(SESSION)
+    assert permissions.excuses(replace(SESSION, id="s4", peer=OTHER), 1100.0), "the phone changed its network"
+    assert not permissions.excuses(SESSION, 2800.0)
+    assert not permissions.excuses(replace(SESSION, camera="garage"), 1001.0)
+
+
+def test_watching_does_not_open_privacy_hours() -> None:
+    permissions = permitted(Wish("w", "terminal", "watching", for_s=1800.0))
+    assert not permissions.excuses(SESSION, 1001.0, private=True)
+    assert permitted(allow("for", for_s=60.0)).excuses(SESSION, 1001.0, private=True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (replace(allow("once"), alert="zz"), "no alert zz"),
+        (allow("once"), "is over"),
+        (allow("for"), "for how long"),
+        (Wish("w", "terminal", "watching", camera="cellar"), 'no camera "cellar"'),
+        (Wish("w", "terminal", "revoke", decision=7), "does not hold"),
+        (replace(allow("always"), who="mqtt"), "from afar"),
+        (replace(allow("for", for_s=5.0), who="push button"), "from afar"),
+        (Wish("w", "mqtt", "revoke", decision=1), "does not hold|from afar"),
+    ],
+)
+def test_what_cannot_be_is_said(wish: Wish, words: str) -> None:
+    alert = ALERT if wish.alert == "a1" else None
+    with pytest.raises(ValueError, match=words):
+        decided(wish, 1, 1000.0, alert, frozenset(), Permissions(), ("porch",))
+
+
+def test_lengths_are_bounded() -> None:
+    wish = Wish("w", "mqtt", "silence", camera="porch", for_s=1e9)
+    assert decided(wish, 1, 0.0, None, frozenset(), Permissions(), ("porch",)).until == 86_400.0
+    watching = Wish("w", "mqtt", "watching")
+    assert decided(watching, 1, 0.0, None, frozenset(), Permissions(), ("porch",)).until == 1800.0
+
+
+def test_the_table_is_capped() -> None:
+    permissions = Permissions()
+    base = decided(allow("always"), 1, 0.0, ALERT, frozenset(), permissions, ("porch",))
+    for number in range(PERMISSIONS_MAX + 3):
+        permissions.take(replace(base, number=number), None)
+    assert permissions.counters["permissions-refused"] == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (STRANGER, replace(STRANGER, port=9), True),
+        (STRANGER, OTHER, False),
+        (replace(STRANGER, name="a.example"), replace(OTHER, name="a.example"), True),
+        (replace(STRANGER, device="phone"), replace(OTHER, device="phone"), True),
+        (replace(STRANGER, device="phone"), STRANGER, False),
+        (
+            Peer("192.168.1.5", scope="lan", mac="02:00:00:00:00:05"),
+            Peer("192.168.1.9", scope="lan", mac="02:00:00:00:00:05"),
+            True,
+        ),
+        (
+            Peer("192.168.1.5", scope="lan", mac="02:00:00:00:00:05"),
+            Peer("192.168.1.5", scope="lan", mac="02:00:00:00:00:06"),
+            False,
+        ),
+        (Peer("192.168.1.5", scope="lan"), Peer("192.168.1.5", scope="wan"), False),
+    ],
+)
+def test_same_viewer(one: Peer, other: Peer, same: bool) -> None:
+    assert is_same_viewer(one, other) is same
