@@ -22,6 +22,7 @@ PROGRAMS = (
     "setpriv",
 )  # fmt: skip
 _finished: dict[str, list[verdict.Row]] = {}
+notes: list[str] = []  # measured figures that the tests want printed at the end
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ def runs() -> Iterator[dict[str, Future[Run]]]:
         done = record(SEEDS[which], folders[which], ordinary_user=which == "fixed")
         events = verdict.read_events(done.folder / "events.jsonl")
         _finished[which] = verdict.compare(done.expected, events)
+        notes.append(f"{which}: the guard's memory was at most {done.guard_status['VmHWM']}, {len(events)} events")
         return Run(done, events, _finished[which])
 
     with ThreadPoolExecutor(len(SEEDS)) as pool:
@@ -81,3 +83,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             if not row.required:
                 what = "; ".join(row.wrong) or f"as hoped, {row.delay_s or 0:.1f} s"
                 terminalreporter.write_line(f"printed, not required: {row.scenario}: {what}")
+    for line in notes:
+        terminalreporter.write_line(f"lab: {line}")

@@ -87,6 +87,8 @@ def record(
         return _record(plan, scenarios, home, guard, ordinary_user, live, say)
     finally:
         home.close()
+        for path in (*folder.glob("*.mkv"), *folder.glob("*.bin")):
+            path.unlink()
 
 
 def _record(
@@ -174,8 +176,11 @@ def _look(home: Home, guard: bool, ordinary_user: bool, zero: float) -> tuple[An
         (folder / name).mkdir(exist_ok=True)
         if ordinary_user:
             os.chown(folder / name, 65534, 65534)
-    argv = guard_argv(folder, ordinary_user=ordinary_user)
-    line = f"cd {ROOT} && exec {' '.join(argv)} > {folder}/events.jsonl"
+    # An ordinary user may not be able to enter the clone's folder; the mount is seen by the guard's own process only.
+    here = folder / "clone"
+    here.mkdir(exist_ok=True)
+    argv = " ".join(guard_argv(folder, ordinary_user=ordinary_user)).replace(str(ROOT), str(here))
+    line = f"mount --bind {ROOT} {here} && cd {here} && exec {argv} > {folder}/events.jsonl"
     watcher = home.start(home.router, ["sh", "-c", line], "guard")
     try:
         wait_for(folder / "guard.log", "camguard is looking", 20)
