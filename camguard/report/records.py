@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from camguard.events import Alert, Event, Fact, Health, Notice, Session
+from camguard.events import Alert, Decision, Event, Fact, Health, Notice, Session
 from camguard.report.alerts import words
 from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, zone_of
 from camguard.report.who import peer_dict, who_short
@@ -25,6 +25,8 @@ def as_dict(event: Event | Fact, zone: str = "UTC") -> dict[str, Any]:
         made = {"kind": "notice", "time": rfc3339(event.time), "camera": event.camera} | _fields(event, "what detail")
     elif isinstance(event, Health):
         made = {"kind": "health", "time": rfc3339(event.time), "camera": None} | _fields(event, "what value detail")
+    elif isinstance(event, Decision):
+        made = _decision_dict(event)
     else:
         made = {"kind": "fact", "time": rfc3339(event.at), "camera": None, "what": event.what}
         made |= {"client": _end(event.client), "server": _end(event.server), "detail": dict(event.detail)}
@@ -73,6 +75,18 @@ def _alert_dict(event: Alert, zone: str) -> dict[str, Any]:
     }
 
 
+def _decision_dict(event: Decision) -> dict[str, Any]:
+    return {
+        "kind": "decision",
+        "time": rfc3339(event.time),
+        "camera": event.camera,
+        **_fields(event, "who what"),
+        "until": rfc3339(event.until),
+        **_fields(event, "alert number wish mode revokes detail"),
+        "peer": None if event.peer is None else peer_dict(event.peer),
+    }
+
+
 def _end(end: tuple[str, int]) -> dict[str, Any]:
     return {"ip": end[0], "port": end[1]}
 
@@ -110,9 +124,28 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
     if isinstance(event, Notice):
         camera = f"{name(event.camera, MAX_CAMERA)}: " if event.camera else ""
         return f"{at} {camera}{name(event.what, 20)}: {clean(event.detail, 160)}"
+    if isinstance(event, Decision):
+        return f"{at} decision {event.number}: {decision_words(event, zone)}"
     return (
         f"{at} health: {name(event.what, 40)} {event.value:g}{' ' + clean(event.detail, 120) if event.detail else ''}"
     )
+
+
+def decision_words(event: Decision, zone: str) -> str:
+    """What was decided, in a sentence without its end: "porch may be viewed by anna's phone, until 22:00 (terminal)"."""
+    camera = name(event.camera, MAX_CAMERA) if event.camera else "every camera"
+    until = f" until {clock(event.until, zone)}" if event.until is not None else ""
+    viewer = who_short(event.peer) if event.peer else "somebody"
+    words_of = {
+        "allow": f"{camera} may be viewed by {viewer}, {'this time' if event.mode == 'once' else 'always'}",
+        "revoke": f"decision {event.revokes} is taken back",
+        "watching": f"the owner is watching {camera}{until}",
+        "silence": f"no notifications about {camera}{until}",
+        "presence": clean(event.detail, 60),
+    }
+    if event.what == "allow" and event.mode == "for":
+        words_of["allow"] = f"{camera} may be viewed by {viewer}{until}"
+    return f"{words_of[event.what]} ({clean(event.who, 40)})"
 
 
 def fact_line(fact: Fact, zone: str) -> str:
