@@ -2,8 +2,8 @@
 
 In: rows of alerts (seq, dictionary as in contract.md), the age of now.json, a monotonic clock (seconds). Out: letters
 for `desktop.show`. A letter that could not be shown stays pending, in its newest form, until it is: nothing is lost.
-An alert sounds when it is first shown, when it became worse, and when the guard opens it again (judge/quiet.py: the viewer
-came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence.
+An alert sounds when it is first shown, when it became worse, and when the guard opens it again (judge/quiet.py: the
+viewer came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence.
 """
 
 import json
