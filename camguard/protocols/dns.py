@@ -3,7 +3,8 @@
 In: a UDP payload, or ordered TCP bytes. Out: Reading("dns", {qname, qtype, answers, rcode}); answers are text such as
 "A 192.0.2.1", "AAAA 2001:db8::1", "CNAME cdn.example", and only those that belong to the name asked for, along its
 CNAMEs. Names are lower case, without the last dot, and safe to print. An mDNS answer asks nothing: its first name
-counts as asked for. Anybody on the link can send one: who names peers from answers must take those of port 53 only.
+counts as asked for. Anybody can send one, and an unasked answer of port 53, too: who names peers must take an answer
+only from a flow in which the camera itself asked port 53.
 """
 
 import ipaddress
@@ -23,6 +24,7 @@ CHAIN_CAP = 16
 NAME_CAP = 255
 MESSAGES_CAP = 64  # read of one chunk of TCP
 QUERY_CAP = 4096  # bytes
+ASKED_CAP = 32  # questions without an answer in one connection
 
 
 class Record(NamedTuple):
@@ -155,20 +157,26 @@ def _label(raw: bytes) -> str:
 
 
 class Stream(NamedTuple):
-    """Unread bytes from the camera and to it, and whether anything was DNS yet."""
+    """Unread bytes from the camera and to it, whether anything was DNS yet, and the questions without an answer."""
 
     up: bytes = b""
     down: bytes = b""
     known: bool = False
+    asked: tuple[tuple[bool, bytes, object], ...] = ()
 
 
 def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | NotMine, tuple[Reading, ...]]:
-    """DNS over TCP (RFC 7766): messages behind two bytes of length each. A hole or a message that is none ends it."""
+    """DNS over TCP (RFC 7766): messages behind two bytes of length each. A hole or a message that is none ends it.
+
+    An answer counts only if the other side asked for it in this connection: else whoever connects to a camera could put
+    names to addresses, and an owner's "*.example.com" would let them watch.
+    """
     if isinstance(state, NotMine) or (chunk.gap and state is not None):
         return NOT_MINE, ()
     state = state or Stream()
     data = (state.up if chunk.up else state.down) + chunk.data
     readings: list[Reading] = []
+    asked = state.asked
     for _ in range(MESSAGES_CAP):
         if not _may_be_dns(data):
             return NOT_MINE, tuple(readings)
@@ -176,15 +184,23 @@ def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | 
         if len(data) < 2 or len(data) < 2 + size:
             break
         try:
-            readings.append(read(data, tcp=True))
+            reading = read(data, tcp=True)
         except Malformed as error:
             if state.known or readings:
                 readings.append(Reading("odd", {"name": str(error)}))
             return NOT_MINE, tuple(readings)
+        question = (bool(reading.from_server) != chunk.up, data[2:4], reading.detail["qname"])
+        if not reading.from_server:
+            asked = (*asked[-(ASKED_CAP - 1) :], question)
+        elif question in asked:
+            asked = tuple(other for other in asked if other != question)
+        else:
+            return NOT_MINE, (*readings, Reading("odd", {"name": "dns-unasked"}))
+        readings.append(reading)
         data = data[2 + size :]
     known = state.known or bool(readings)
-    after = Stream(data, state.down, known) if chunk.up else Stream(state.up, data, known)
-    return after, tuple(readings)
+    state = state._replace(known=known, asked=asked)
+    return (state._replace(up=data) if chunk.up else state._replace(down=data)), tuple(readings)
 
 
 def _may_be_dns(data: bytes) -> bool:

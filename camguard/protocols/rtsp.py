@@ -46,7 +46,7 @@ START_LINE_CAP = 4096  # bytes
 STEPS_CAP = 1024  # for one chunk: bounds the work for a chunk of empty frames
 
 _METHOD = "|".join(METHODS).encode()
-_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n ]{1,4000}) +RTSP/\d\.\d[ \t]*\r?\n")
+_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n]{1,4000}?)[ \t]RTSP/\d\.\d[ \t]*\r?\n")
 _ANSWER = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: [^\r\n]*)?\r?\n")
 #: A message start, as far as it can be told inside of media; behind it enough to hold a start that is cut.
 _TEXT = re.compile(rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)")
@@ -222,7 +222,7 @@ def _message(state: State, up: bool, end: int) -> tuple[State, list[Reading]]:
     side = side._replace(tail=side.tail[passed:], skip=end + body - passed, frames=0, guess=False)
     state = _put(state, up, side)._replace(known=True)
     if request:
-        state, news = _request(state, up, request.group(1).decode(), request.group(2).decode("latin-1"), fields)
+        state, news = _request(state, up, request.group(1).decode(), request.group(2).decode("latin-1").strip(), fields)
     else:
         state, news = _answer(state, up, int(answer.group(1)), fields)  # type: ignore[union-attr]
     return state, news + odd

@@ -155,12 +155,13 @@ def framed(*messages: bytes) -> bytes:
     return b"".join(len(message).to_bytes(2, "big") + message for message in messages)
 
 
-TURNS = [(True, framed(QUERY)), (False, framed(CHAIN)), (True, framed(QUERY, QUERY)), (False, framed(CHAIN, CHAIN))]
+ASK = header(0x0100, 1, 0) + question("app.cam.example")
+TURNS = [(True, framed(ASK)), (False, framed(CHAIN)), (True, framed(ASK, QUERY)), (False, framed(CHAIN))]
 
 
 def test_over_tcp_whole_and_cut_anywhere() -> None:
     expected = run(dns.read_stream, whole(TURNS))[1]
-    assert [r.from_server for r in expected] == [False, True, False, False, True, True]
+    assert [r.from_server for r in expected] == [False, True, False, False, True]
     assert run(dns.read_stream, bytewise(TURNS))[1] == expected
     for chunks in cut_everywhere(TURNS):
         assert run(dns.read_stream, chunks)[1] == expected
@@ -192,6 +193,27 @@ def test_what_is_not_dns_is_given_up(first: bytes) -> None:
 def test_a_hole_ends_a_tcp_dialogue_but_not_its_start() -> None:
     assert run(dns.read_stream, [Chunk(True, framed(QUERY), gap=True)])[1] == [dns.read(QUERY)]
     assert run(dns.read_stream, [*whole(TURNS[:1]), Chunk(False, framed(CHAIN), gap=True)])[0] is NOT_MINE
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [(False, framed(CHAIN))],  # nobody asked
+        [(False, framed(ASK)), (False, framed(CHAIN))],  # it asked itself
+        [(True, framed(QUERY)), (False, framed(CHAIN))],  # for another name
+        [(True, framed(b"\x99" + ASK[1:])), (False, framed(CHAIN))],  # with another number
+        [(True, framed(ASK)), (False, framed(CHAIN)), (False, framed(CHAIN))],  # answered already
+    ],
+)
+def test_an_answer_that_was_not_asked_for_names_nothing(turns: list[tuple[bool, bytes]]) -> None:
+    state, readings = run(dns.read_stream, whole(turns))
+    assert state is NOT_MINE
+    assert (readings[-1].what, readings[-1].detail) == ("odd", {"name": "dns-unasked"})
+
+
+def test_questions_without_an_answer_are_capped() -> None:
+    asks = [Chunk(True, framed(n.to_bytes(2, "big") + ASK[2:])) for n in range(500)]
+    assert len(run(dns.read_stream, asks)[0].asked) == dns.ASKED_CAP
 
 
 def test_a_broken_message_in_a_dns_dialogue_is_odd() -> None:

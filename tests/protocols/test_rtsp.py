@@ -209,6 +209,22 @@ def test_what_only_looks_like_a_frame_hides_no_message_and_is_not_odd() -> None:
     assert [(r.what, r.detail.get("status")) for r in readings] == [("rtsp", None), ("rtsp", 200)]
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"PLAY rtsp://a/x RTSP/1.0\nCSeq: 1\n\n",
+        b"PLAY  rtsp://a/x  RTSP/1.0 \r\nCSeq: 1\r\n\r\n",
+        b"\r\n\r\nPLAY rtsp://a/x RTSP/1.0\r\nCSeq:1\r\n\r\n",
+        b"PLAY rtsp://a/x RTSP/2.0\r\ncseq : 1\r\n\r\n",
+        b"PLAY rtsp://a/x RTSP/1.0\r\nX:\r\nCSEQ:   1\r\n\r\n",
+    ],
+)
+def test_sloppy_requests_that_servers_accept(request_bytes: bytes) -> None:
+    opened = VIEW_OVER_UDP[:2]  # blank lines come between messages
+    detail = run(rtsp.read, whole([*opened, (DOWN, request_bytes)]))[1][-1].detail
+    assert (detail["method"], detail["url"], detail["cseq"]) == ("PLAY", "rtsp://a/x", 1)
+
+
 def test_an_interim_answer_is_not_the_answer() -> None:
     turns = [VIEW_OVER_UDP[0], (UP, lines("RTSP/1.0 100 Continue", "CSeq: 1")), VIEW_OVER_UDP[1]]
     assert words(run(rtsp.read, whole(turns))[1]) == [("OPTIONS", None, False), ("OPTIONS", 200, True)]
@@ -380,7 +396,18 @@ def test_anything_may_come(chunks: list[tuple[bool, bytes, bool]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", [b"$\x00\x00\x00\x80", b"$\x00\x00\x08\x80\x60aaaaaa", b"PLAY /", b"RTSP/1.0 200\r", b"\r\n", b"$"]
+    "unit",
+    [
+        b"$\x00\x00\x00\x80",
+        b"$\x00\x00\x08\x80\x60aaaaaa",
+        b"$\x00\x00\x08\x80aaaaaaaaaaaa",
+        b"PLAY /",
+        b"PLAY   ",
+        b"PLAY / RTSP/1.0\r\n",
+        b"RTSP/1.0 200\r",
+        b"\r\n",
+        b"$",
+    ],
 )
 def test_the_worst_bytes_take_bounded_time(unit: bytes) -> None:
     data = unit * (64 * 1024 // len(unit))
