@@ -82,11 +82,7 @@ def _until(what: Callable[[], Any], seconds: float, failure: str) -> Any:
 
 
 @pytest.mark.lab
-def test_a_viewing_on_the_wire_is_on_the_screen_in_a_second(
-    link: tuple[str, str], desktop: Any, tmp_path: Path
-) -> None:
-    state = tmp_path / "guard"
-    state.mkdir()
+def test_a_viewing_on_the_wire_is_on_the_screen_in_a_second(link: tuple[str, str], desktop: Any, state: Path) -> None:
     folders = ["--state-dir", str(state), "--runtime-dir", str(state)]
     config = ["--config", str(selftest.SAMPLES / "home.toml")]
     watch = [CAMGUARD, "run", *config, *folders, "--interface", "eth0"]
