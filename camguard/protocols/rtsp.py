@@ -156,14 +156,18 @@ def _step(state: State, up: bool) -> tuple[State, list[Reading]]:
     if data[0] == 0x24 and not side.lost:
         return _media(state, up)
     if not side.lost and any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS):
+        if b"\n" not in data:
+            if len(data) <= START_LINE_CAP:
+                return state, []
+            return _get_lost(state, up, "rtsp-start", len(data) - START_LINE_CAP)
         end = end_of_headers(data)
         if 0 <= end <= HEADER_BLOCK_CAP:
             return _message(state, up, end)
-        if end < 0 and len(data) <= HEADER_BLOCK_CAP:
-            started = _ANSWER.match(data) or _REQUEST.match(data)
-            if started or (b"\n" not in data and len(data) <= START_LINE_CAP):
-                return state, []
-        return _get_lost(state, up, "rtsp-headers" if len(data) > HEADER_BLOCK_CAP else "rtsp-start")
+        if len(data) > HEADER_BLOCK_CAP:
+            return _get_lost(state, up, "rtsp-headers")
+        if _ANSWER.match(data) or _REQUEST.match(data):
+            return state, []
+        return _get_lost(state, up, "rtsp-start")
     if not side.lost:
         if data.strip(b"\r\n") == b"" or data[:1] in b"\r\n":
             return _put(state, up, side._replace(tail=data.lstrip(b"\r\n"))), []
@@ -174,11 +178,11 @@ def _step(state: State, up: bool) -> tuple[State, list[Reading]]:
     return _put(state, up, side._replace(tail=data[found.start() :], lost=False, guess=True)), []
 
 
-def _get_lost(state: State, up: bool, name: str) -> tuple[State, list[Reading]]:
-    """Pass over one byte and look for the next start from there."""
+def _get_lost(state: State, up: bool, name: str, passed: int = 1) -> tuple[State, list[Reading]]:
+    """Pass over some bytes and look for the next start from there."""
     side = state.up if up else state.down
     odd = [Reading("odd", {"name": name})] if state.known and not side.guess else []
-    return _put(state, up, side._replace(tail=side.tail[1:], lost=True, frames=0)), odd
+    return _put(state, up, side._replace(tail=side.tail[passed:], lost=True, frames=0)), odd
 
 
 def _media(state: State, up: bool) -> tuple[State, list[Reading]]:
