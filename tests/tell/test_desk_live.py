@@ -3,13 +3,10 @@
 The bundled capture of the self-test is sent at its own pace from the other end of the link.
 """
 
-import contextlib
 import os
-import pwd
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,18 +58,6 @@ def _sh(*words: str) -> None:
     subprocess.run(words, check=True, timeout=20, capture_output=True)
 
 
-@pytest.fixture
-def state() -> Iterator[Path]:
-    """A folder that the guard may write, also where it becomes the user camguard (an installed machine)."""
-    with tempfile.TemporaryDirectory() as made:  # pytest's own folders may not be entered by others
-        folder = Path(made)
-        folder.chmod(0o755)
-        with contextlib.suppress(KeyError):
-            user = pwd.getpwnam("camguard")
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        yield folder
-
-
 def _until(what: Callable[[], Any], seconds: float, failure: str) -> Any:
     end = time.monotonic() + seconds
     while not (found := what()):
@@ -82,7 +67,11 @@ def _until(what: Callable[[], Any], seconds: float, failure: str) -> Any:
 
 
 @pytest.mark.lab
-def test_a_viewing_on_the_wire_is_on_the_screen_in_a_second(link: tuple[str, str], desktop: Any, state: Path) -> None:
+def test_a_viewing_on_the_wire_is_on_the_screen_in_a_second(
+    link: tuple[str, str], desktop: Any, tmp_path: Path
+) -> None:
+    state = tmp_path / "guard"
+    state.mkdir()
     folders = ["--state-dir", str(state), "--runtime-dir", str(state)]
     config = ["--config", str(selftest.SAMPLES / "home.toml")]
     watch = [CAMGUARD, "run", *config, *folders, "--interface", "eth0"]
