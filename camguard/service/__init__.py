@@ -10,7 +10,7 @@ confined, tap sealed; only then the store (resume.py: what the run before left),
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from camguard import rights
@@ -19,22 +19,31 @@ from camguard.config import Config, Paths
 from camguard.errors import CaptureError, StoreError
 from camguard.events import hosts_of
 from camguard.service import machine
-from camguard.service.loop import Service, note
 from camguard.service.resume import Left, what_was_left
 from camguard.service.sdnotify import Manager
-from camguard.service.writer import Printer, Writer
+from camguard.service.writer import Printer, Writer, note
 from camguard.store import Store, StoreTakenError
 
 
-def run(config: Config, paths: Paths, *, as_json: bool, foreground: bool, interfaces: Sequence[str] = ()) -> int:
+def run(
+    config: Config | Callable[[], Config],
+    paths: Paths,
+    *,
+    as_json: bool,
+    foreground: bool,
+    interfaces: Sequence[str] = (),
+) -> int:
     """Guard until SIGTERM or SIGINT; the exit code. CaptureError when the tap cannot be opened.
 
+    `config` may be a function: it is called after root was given up, so that root reads nothing of others.
     `foreground`: a person reads stdout (each event as a line); otherwise it is the journal (alerts and what matters).
     `interfaces` go before those of `config`.
     """
     said = become_user(paths)
     if said:
         note(said)
+    if not isinstance(config, Config):
+        config = config()
     manager = Manager(os.environ)
     names = tuple(interfaces) or config.interfaces or (default_interface(),)
     source = open_source(names, hosts_of(config.home))
@@ -47,10 +56,7 @@ def run(config: Config, paths: Paths, *, as_json: bool, foreground: bool, interf
 
 
 def become_user(paths: Paths) -> str | None:
-    """As root in an installation: make the folders and become the user camguard. A sentence when that cannot be.
-
-    To be called before anything of others is read; a second call does nothing.
-    """
+    """As root in an installation: make the folders and become the user camguard. A sentence when that cannot be."""
     if os.geteuid() != 0:
         return None
     if paths.state != Path("/var/lib/camguard"):
@@ -73,8 +79,13 @@ def confine(source: Source, paths: Paths) -> None:
         except OSError as error:
             raise CaptureError(f"cannot make the folder {folder}: {error.strerror}. Fix: --state-dir FOLDER") from None
     rights.give_up()
-    rights.confine(write=(paths.state, paths.runtime), read=(paths.config.parent,))
-    rights.seal_tap(source.filenos())
+    read = (paths.config.parent, paths.config.resolve().parent)
+    for done in (
+        rights.confine(write=(paths.state, paths.runtime), read=read),
+        rights.seal_tap(source.filenos()),
+    ):
+        if " not " in done:  # an old kernel: the guard goes on with what protection there is, and says so
+            note(f"camguard: {done}")
 
 
 def _guard(
@@ -88,6 +99,10 @@ def _guard(
     foreground: bool,
 ) -> int:
     """Everything after the rights are gone."""
+    # The guard speaks no TLS: without this line asyncio loads OpenSSL, 4 MB that a small router has better use for.
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+    from camguard.service.loop import Service
+
     printer = Printer(sys.stdout.fileno() if sys.stdout else 1)
 
     def open_store() -> Store:

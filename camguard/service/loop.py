@@ -6,7 +6,6 @@ here and nowhere else: counted, said once with its origin, shown in health, and 
 
 import asyncio
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -25,7 +24,7 @@ from camguard.places import Places
 from camguard.service import live, machine, upkeep
 from camguard.service.resume import Left, row_of
 from camguard.service.sdnotify import Manager
-from camguard.service.writer import Item, Writer
+from camguard.service.writer import Item, Writer, note
 from camguard.store import Row, Store
 
 STEP_S = 1.0
@@ -380,7 +379,7 @@ class Service:
         else:
             self.said.pop("interfaces", None)
         self.config = fresh
-        self._tried("reload", self.source.set_hosts, hosts_of(fresh.home))  # type: ignore[attr-defined]
+        self._tried("reload", self.source.set_hosts, hosts_of(fresh.home))
         self._tried("reload", self.guard.reload, fresh.home)
 
     async def asked(self, job: Callable[[Store], Any]) -> Any:
@@ -408,9 +407,3 @@ def _priority(event: Event) -> int:
     if isinstance(event, Alert):
         return {"critical": 2, "warning": 4, "info": 6}[event.severity] if event.state == "open" else 5
     return 4 if isinstance(event, Health) and event.what != "memory" else 6
-
-
-def note(text: str) -> None:
-    """A message for a person, on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

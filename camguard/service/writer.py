@@ -8,6 +8,7 @@ once and durably. Where the store fails, alerts are said all the same and kept t
 import contextlib
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -237,3 +238,9 @@ class Writer:
         if store is not None and store.told:
             self.told += store.told
             store.told = []
+
+
+def note(text: str) -> None:
+    """A message for a person, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
