@@ -1,48 +1,17 @@
 """The lab's two runs, made once for all its tests, at the same time: one fixed seed, one fresh (CAMGUARD_LAB_SEED)."""
 
 import os
-import random
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab import verdict
-from tests.lab.record import Recording, discard, record, temporary
-
-FIXED = 1
-FRESH = int(os.environ.get("CAMGUARD_LAB_SEED") or random.SystemRandom().randrange(2, 10**6))
-SEEDS = {"fixed": FIXED, "fresh": FRESH}
-PROGRAMS = (
-    "ip", "nft", "tc", "ethtool", "dnsmasq", "tcpdump", "ffmpeg", "curl", "openssl", "stunnel", "socat", "ping",
-    "setpriv",
-)  # fmt: skip
-_finished: dict[str, list[verdict.Row]] = {}
-notes: list[str] = []  # measured figures that the tests want printed at the end
-
-
-@dataclass(slots=True)
-class Run:
-    """One finished run and what came of it."""
-
-    recording: Recording
-    events: list[dict[str, Any]]
-    rows: list[verdict.Row]
-
-    def rows_of(self, scenario: str) -> list[verdict.Row]:
-        return [row for row in self.rows if row.scenario == scenario]
-
-
-def missing() -> str | None:
-    """Why the lab cannot run here, or None."""
-    absent = [name for name in PROGRAMS if shutil.which(name) is None and not Path("/usr/sbin", name).exists()]
-    if os.geteuid() != 0:
-        return "the lab needs root (network namespaces)"
-    return f"the lab needs {', '.join(absent)} (tests/run.sh installs them)" if absent else None
+from tests.lab.gate import SEEDS, Run, finished, missing, notes
+from tests.lab.record import discard, record, temporary
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +24,9 @@ def runs() -> Iterator[dict[str, Future[Run]]]:
     def one(which: str) -> Run:
         done = record(SEEDS[which], folders[which], ordinary_user=which == "fixed")
         events = verdict.read_events(done.folder / "events.jsonl")
-        _finished[which] = verdict.compare(done.expected, events)
+        finished[which] = verdict.compare(done.expected, events)
         notes.append(f"{which}: the guard's memory was at most {done.guard_status['VmHWM']}, {len(events)} events")
-        return Run(done, events, _finished[which])
+        return Run(done, events, finished[which])
 
     with ThreadPoolExecutor(len(SEEDS)) as pool:
         yield {which: pool.submit(one, which) for which in SEEDS}
@@ -76,7 +45,7 @@ def run(request: pytest.FixtureRequest, runs: dict[str, Future[Run]]) -> Run:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The seeds, so that a failure can be repeated, and what only is printed."""
-    for which, rows in _finished.items():
+    for which, rows in finished.items():
         terminalreporter.section(f"lab, {which} seed {SEEDS[which]} (repeat: CAMGUARD_LAB_SEED={SEEDS[which]})")
         terminalreporter.write_line(verdict.summary(rows))
         for row in rows:

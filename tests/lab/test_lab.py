@@ -12,8 +12,8 @@ import pytest
 
 from camguard.detect.stream import DETECTORS
 from tests.lab import again, verdict
-from tests.lab.conftest import SEEDS, Run, missing, notes
 from tests.lab.draw import draw
+from tests.lab.gate import SEEDS, Run, missing, notes
 from tests.lab.record import ROOT, discard, record, temporary
 
 if TYPE_CHECKING:
