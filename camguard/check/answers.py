@@ -260,7 +260,7 @@ def telling(paths: Paths) -> Iterator[Answer]:
         else:
             yield Answer("desktop", "ok", f"a companion of {one.user} follows the record")
     if not found:
-        fix = "in your desktop session: systemctl --user enable --now camguard-desktop, or: camguard desktop"
+        fix = "in your desktop session: systemctl --user start camguard-desktop, or: camguard desktop"
         yield Answer("desktop", "fault", "nothing follows the record: camguard can look, but cannot reach you", fix=fix)
 
 

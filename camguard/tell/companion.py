@@ -183,7 +183,7 @@ class Companion:
             return
         if self._quiet_since is None:
             self._quiet_since = at
-            if not self._seen_looking:
+            if not self._seen_looking and not self._forbidden():
                 self._say("camguard is not looking on this machine at present. Waiting for it.")
         if age < math.inf:
             over = age >= STALE_S and at - self._quiet_since >= RESUME_S
@@ -196,12 +196,27 @@ class Companion:
         self.memory.stopped_boot = store.boot_id()
         if self._seen_looking:
             self._say("camguard has stopped looking.")
-        since = f" since {report.clock(time, machine_timezone())}" if (time := store.seconds(last)) else ""
-        self._own_letter(
-            "camguard is not looking at your cameras",
-            f"It has not looked{since}. Until it does again, no alert can come. To see why, run: camguard check",
-            "open",
-        )
+        if self._forbidden():
+            title = "camguard cannot tell you here"
+            body = (
+                "This user may not read what camguard records, so no alert can come here. "
+                "Log in again, or run: sudo usermod -aG camguard $USER"
+            )
+        else:
+            title = "camguard is not looking at your cameras"
+            since = f" since {report.clock(time, machine_timezone())}" if (time := store.seconds(last)) else ""
+            body = f"It has not looked{since}. Until it does again, no alert can come. To see why, run: camguard check"
+        self._own_letter(title, body, "open")
+
+    def _forbidden(self) -> bool:
+        """Whether the figures are there, for others: then nothing can be said about the guard."""
+        try:
+            self._paths.now.stat()
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+        return not os.access(self._paths.now, os.R_OK)
 
     def _guard_is_back(self) -> None:
         if self.memory.stopped_boot:

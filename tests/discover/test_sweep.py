@@ -1,9 +1,12 @@
 """What the sweep makes of answers, without a network. The real asking is tested in test_discover.py."""
 
+import ipaddress
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from camguard.discover import sweep
 from camguard.errors import CaptureError
@@ -44,6 +47,20 @@ def test_answers_are_untrusted() -> None:
     assert sweep._signs_of(
         b"HTTP/1.1 200 OK\r\nServer: IPCam/1\r\nUSN: uuid:1::urn:x:device:DigitalSecurityCamera:1\r\n\r\n"
     ) == ({"UPnP camera"}, "IPCam/1")
+
+
+@given(st.binary(max_size=120))
+@settings(max_examples=1000, deadline=None)
+def test_no_answer_breaks_it(data: bytes) -> None:
+    heard = sweep._sender(data)
+    assert heard is None or ipaddress.ip_address(heard[1])
+    sweep._sender(b"\x02" * 12 + b"\x08\x06\x00\x01\x08\x00\x06\x04" + data)
+    sweep._sender(b"\x02" * 12 + b"\x86\xdd\x60\x00\x00\x00\x00\x08\x3a\xff" + data)
+    for begin in (b"", b"HTTP/1.1 200 OK\r\nST: camera\r\nSERVER:", b"onvif://www.onvif.org/name/"):
+        signs, name = sweep._signs_of(begin + data)
+        assert len(name) <= 40
+        assert name.isprintable()
+        assert signs <= {"ONVIF", "UPnP camera"}
 
 
 def test_the_module_does_not_load_scapy() -> None:

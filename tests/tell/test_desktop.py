@@ -1,9 +1,11 @@
 """The checked door to the desktop and the program `camguard desktop`, with a real notification service under Xvfb."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -269,6 +271,31 @@ def test_a_guard_that_stopped_and_came_back(companion: Companion) -> None:
         "camguard desktop: camguard has stopped looking.",
         "camguard desktop: camguard is looking again.",
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_user_who_may_not_read_is_told_so_and_not_that_the_guard_stopped(companion: Companion) -> None:
+    (companion.state / "now.json").chmod(0o600)
+    with tempfile.TemporaryDirectory() as made:  # pytest's own folders may not be entered by others
+        state = Path(made) / "record"
+        state.mkdir(mode=0o700)
+        home = Path(made) / "home"
+        home.mkdir()
+        os.chown(home, 65534, 65534)
+        Path(made).chmod(0o755)
+        env = {"XDG_STATE_HOME": str(home), "PATH": os.environ["PATH"]}
+        command = [companion.command()[0], "desktop", "--state-dir", str(state), "--runtime-dir", str(state)]
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        program = subprocess.Popen([*user, *command], env=env, stderr=subprocess.PIPE)
+        time.sleep(7.5)
+        program.terminate()
+        said = program.communicate(timeout=10)[1].decode()
+        memory = json.loads((home / "camguard/desktop.json").read_text())
+    assert "you may not read" in said
+    assert "cannot show notifications: there is no desktop session here" in said
+    assert "not looking" not in said
+    assert "has stopped" not in said
+    assert memory["stopped_boot"]
 
 
 def test_sigterm_ends_it_at_once_also_while_the_service_hangs(companion: Companion) -> None:
