@@ -17,6 +17,7 @@ from camguard.track import Flow, Flows, Talk
 
 FAULTS_MAX = 20
 ODD_NAMES_MAX = 256
+ASKED_MAX = 64
 ARP = 0x0806
 DNS_PORT, WS_DISCOVERY_PORT = 53, 3702
 DHCP_PORTS = frozenset({67, 68})
@@ -100,15 +101,28 @@ class Listener:
                 else:
                     yield Heard(flow, up, reading)
 
-    def _datagram(self, flow: Flow, up: bool, packet: Packet) -> Iterator[Heard]:
-        if DNS_PORT in (packet.sport, packet.dport):
-            try:
-                yield Heard(flow, up, dns.read(packet.payload))
-            except Malformed as error:
-                self.count_odd(str(error))
+    def _names(self, flow: Flow, up: bool, reading: Reading) -> Iterator[Heard]:
+        """Only an answer that was asked for may name a peer: else anybody could call himself the maker's cloud."""
+        talk, qname = flow.talk or Talk(), reading.detail["qname"]
+        asked = talk.states.get("dns-asked", ())
+        if up and not reading.from_server:
+            talk.states["dns-asked"] = (*asked, qname)[-ASKED_MAX:]  # type: ignore[misc]
+        elif not up and qname not in asked:  # type: ignore[operator]
+            self.count_odd("dns-unasked")
             return
+        yield Heard(flow, up, reading)
+
+    def _datagram(self, flow: Flow, up: bool, packet: Packet) -> Iterator[Heard]:
         if flow.talk is None:
             flow.talk = Talk()
+        if DNS_PORT in (packet.sport, packet.dport):
+            try:
+                reading = dns.read(packet.payload)
+            except Malformed as error:
+                self.count_odd(str(error))
+            else:
+                yield from self._names(flow, up, reading)
+            return
         name = "rtp-up" if up else "rtp-down"
         state, readings = rtp.read(flow.talk.states.get(name), packet.payload, not packet.truncated)  # type: ignore[arg-type]
         flow.talk.states[name] = state

@@ -16,6 +16,8 @@ HISTORY_S = 16
 HELD_MAX = 16 * 1024
 HELD_TOTAL_MAX = 8 * 1024 * 1024
 HELD_SEGMENTS_MAX = 8
+#: An answer behind a hole is read at once: the kernel keeps the video before it, so nothing is to be waited for.
+MESSAGE_STARTS = (b"RTSP/", b"HTTP/")
 _WINDOW = 1 << 31
 
 
@@ -152,6 +154,10 @@ class Half:
             return [(data, True)]
         out: list[tuple[bytes, bool]] = []
         ahead = _distance(self.next_seq, seq)
+        if ahead > 0 and data.startswith(MESSAGE_STARTS):
+            out = self.flush()
+            self.next_seq = (seq + len(data)) & 0xFFFFFFFF
+            return [*out, (data, True)]
         if ahead > 0:
             if len(self.held) >= HELD_SEGMENTS_MAX or self.held_bytes + len(data) > HELD_MAX:
                 out = self.flush()

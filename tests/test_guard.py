@@ -159,9 +159,15 @@ def test_what_a_viewer_without_a_name_in_dns_is_called() -> None:
         b"\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x05relay\x05maker\x07example\x00\x00\x01\x00\x01"
         b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04" + bytes(int(part) for part in STRANGER_IP.split("."))
     )
-    dns = datagram(100.1, (GATEWAY_MAC, "192.168.1.1", 53), (CAMERA_MAC, CAMERA_IP, 40001), answer)
-    _, events = run(HOME, [dns, *live(Connection(key_of(), first_at=100.2), 101, 109)], until=109.0)
+    question = answer[:2] + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + answer[12:37]
+    ends = (CAMERA_MAC, CAMERA_IP, 40001), (GATEWAY_MAC, "192.168.1.1", 53)
+    asked, answered = datagram(100.1, *ends, question), datagram(100.2, *reversed(ends), answer)
+    viewing = live(Connection(key_of(), first_at=100.3), 101, 109)
+    _, events = run(HOME, [asked, answered, *viewing], until=109.0)
     assert alerts(events)[0].peer.name == "relay.maker.example"  # type: ignore[union-attr]
+    guard, events = run(HOME, [answered, *viewing], until=109.0)
+    assert alerts(events)[0].peer.name is None, "anybody can send an answer that nobody asked for"  # type: ignore[union-attr]
+    assert guard.counters()["odd-dns-unasked"] == 1
 
 
 @pytest.mark.parametrize(

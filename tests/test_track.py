@@ -38,6 +38,13 @@ def test_bytes_whose_predecessors_never_come_are_told_with_a_gap() -> None:
     assert half.take(305, ACK, b"!") == [(b"!", False)]
 
 
+def test_an_answer_behind_a_hole_is_not_waited_for() -> None:
+    half = Half()
+    half.take(99, SYN, b"")
+    half.take(150, ACK, b"early")
+    assert half.take(5000, ACK, b"RTSP/1.0 200 OK") == [(b"early", True), (b"RTSP/1.0 200 OK", True)]
+
+
 def test_sequence_numbers_wrap() -> None:
     half = Half()
     half.take(0xFFFFFFFE, SYN, b"")

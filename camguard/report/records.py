@@ -132,7 +132,7 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
 
 
 def decision_words(event: Decision, zone: str) -> str:
-    """What was decided, in a sentence without its end: "porch may be viewed by anna's phone, until 22:00 (terminal)"."""
+    """What was decided, in words: "porch may be viewed by anna's phone until 22:00 (terminal)"."""
     camera = name(event.camera, MAX_CAMERA) if event.camera else "every camera"
     until = f" until {clock(event.until, zone)}" if event.until is not None else ""
     viewer = who_short(event.peer) if event.peer else "somebody"
