@@ -77,6 +77,7 @@ class Machine:
         self.root = folder / "root"
         self.nspawn: subprocess.Popen[bytes] | None = None
         self.leader = 0
+        self.state = ""
 
     def start(self) -> None:
         for name in ("upper", "work", "root"):
@@ -108,7 +109,11 @@ class Machine:
                 stderr=console,
                 start_new_session=True,
             )
-        self.wait_for("systemd is up", self._is_up, 60)
+        try:
+            self.wait_for("systemd is up", self._is_up, 60)
+        except AssertionError as late:
+            console = (self.folder / "console").read_text(errors="replace")[-1500:]
+            raise AssertionError(f"{late}; it says {self.state!r}. Its console:\n{console}") from None
         # nspawn lays a boot id of its own over the real one, which a unit with ProtectProc= does not get to see; on a
         # real machine both are one.
         self.run("umount", "/proc/sys/kernel/random/boot_id")
@@ -120,8 +125,9 @@ class Machine:
         if not children:
             return False
         self.leader = int(children[0])
-        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
-        return state in {"running", "degraded"}
+        asked = self.run("systemctl", "is-system-running", check=False)
+        self.state = (asked.stdout + asked.stderr).strip()
+        return self.state in {"running", "degraded"}
 
     def wait_for(self, what: str, done: Any, seconds: float) -> float:
         """Asks done() until it is true; how long that took. `what` is told when it does not come true."""
@@ -136,7 +142,7 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in the machine as root; `text` is its standard input."""
         done = subprocess.run(
-            ["nsenter", "-t", str(self.leader), "-a", "/usr/bin/env", "-i", "-C", "/", *ENVIRONMENT, *words],
+            ["nsenter", "-t", str(self.leader), "-a", "--root", "/usr/bin/env", "-i", "-C", "/", *ENVIRONMENT, *words],
             input=text or "",
             capture_output=True,
             text=True,

@@ -50,7 +50,7 @@ def test_dry_run_says_every_step_and_changes_nothing() -> None:
     assert done.returncode == 0, done.stderr
     for step in (
         "install -d -o camguard -g camguard -m 0750 /var/lib/camguard /run/camguard",
-        "/usr/bin/python3 -m venv --clear /opt/camguard",
+        "/opt/camguard/bin/python -m pip install",
         "ln -sfn /opt/camguard/bin/camguard /usr/local/bin/camguard",
         "/etc/systemd/system/camguard.service",
         "/etc/systemd/user/camguard-desktop.service",
