@@ -168,6 +168,15 @@ def test_a_companion_of_another_record_does_not_count(house: House, capsys: pyte
     assert found["desktop"]["status"] == "fault"
 
 
+def test_a_companion_without_its_lock_does_not_count(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is starting, was refused because another one runs, or only shows a test."""
+    house.look()
+    script = house.folder / "camguard"
+    script.write_text("sleep 30\nexit\n")
+    house._start(["sh", str(script), "desktop", "--state-dir", str(house.paths.state)], dict(os.environ))
+    assert answers(house, capsys)[1]["desktop"]["status"] == "fault"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 @pytest.mark.parametrize(("owner", "asker"), [(65534, 0), (0, 65534), (65534, 65533)])
 def test_the_companion_of_another_user_counts(owner: int, asker: int) -> None:

@@ -234,6 +234,19 @@ def _refuse(letter: Letter) -> bool:
     return False
 
 
+def test_what_was_shown_beside_a_refused_one_is_not_shown_again(home: Home) -> None:
+    home.start()
+    home.turns()
+    accept = home.desk.show
+    home.companion._show = lambda letter: accept(letter) if letter.title != "a open" else _refuse(letter)
+    home.alert("a")
+    home.alert("b")
+    home.turns(5)
+    home.start()
+    home.turns(5)
+    assert home.desk.titles == ["b open", "a open"]
+
+
 def test_ids_mean_nothing_after_the_service_restarted(home: Home) -> None:
     home.start()
     home.alert("a")
