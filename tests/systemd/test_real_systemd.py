@@ -147,12 +147,15 @@ def test_again_is_an_update_and_keeps_what_the_owner_wrote(installed: Machine) -
 
 
 def test_killed_it_looks_again_within_three_seconds(installed: Machine) -> None:
-    before = guard(installed)
-    installed.run("sh", "-c", f"kill -KILL {before}")
-    took = installed.wait_for(
-        "it looks again", lambda: guard(installed) not in {0, before} and is_looking(installed), 10
-    )
-    assert took <= 3
+    """Once in the gate; .ci/long asks for a hundred times."""
+    for _ in range(int(os.environ.get("CAMGUARD_KILLS", "1"))):
+        before = guard(installed)
+        installed.run("sh", "-c", f"kill -KILL {before}")
+
+        def again(killed: int = before) -> bool:
+            return guard(installed) not in {0, killed} and is_looking(installed)
+
+        assert installed.wait_for("it looks again", again, 10) <= 3
 
 
 def test_a_hung_guard_is_ended_by_the_watchdog(installed: Machine) -> None:
