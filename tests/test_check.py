@@ -172,8 +172,8 @@ def test_a_companion_without_its_lock_does_not_count(house: House, capsys: pytes
     """It is starting, was refused because another one runs, or only shows a test."""
     house.look()
     script = house.folder / "camguard"
-    script.write_text("sleep 30\nexit\n")
-    house._start(["sh", str(script), "desktop", "--state-dir", str(house.paths.state)], dict(os.environ))
+    script.write_text("import time\ntime.sleep(30)\n")
+    house._start([sys.executable, str(script), "desktop", "--state-dir", str(house.paths.state)], dict(os.environ))
     assert answers(house, capsys)[1]["desktop"]["status"] == "fault"
 
 

@@ -85,6 +85,8 @@ class Companion:
         self._last_looked = ""
         self._trouble = ""
         self._catching_up, self._more = True, False
+        if _GUARD not in self.memory.shown:  # it was to be said, and could not be
+            self.memory.stopped_boot = ""
         if self._seq is None and self._no_store():
             self._seq = 0  # all that will ever be in it is new
         self._remember()

@@ -356,6 +356,19 @@ def test_figures_that_grow_old_are_a_stopped_guard(home: Home, tmp_path: Path) -
     assert text != home.paths.now.read_text()
 
 
+def test_a_stopped_guard_that_could_not_be_told_is_told_later(home: Home) -> None:
+    home.start()
+    home.turns()
+    home.guard_looks = False
+    home.desk.error = "no notification service"
+    home.paths.now.unlink()
+    home.turns(30)
+    home.start()
+    home.desk.error = ""
+    home.turns(40)
+    assert home.desk.titles == ["camguard is not looking at your cameras"]
+
+
 def test_a_suspend_is_not_a_stopped_guard(home: Home) -> None:
     home.start()
     home.turns()
