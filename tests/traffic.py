@@ -26,14 +26,18 @@ def ip_bytes(text: str) -> bytes:
     return bytes(int(part) for part in text.split("."))
 
 
-def key_of(peer: str = STRANGER_IP, host_port: int = 40000, peer_port: int = 443, proto: int = PROTO_TCP, host: int = 1) -> bytes:
+def key_of(
+    peer: str = STRANGER_IP, host_port: int = 40000, peer_port: int = 443, proto: int = PROTO_TCP, host: int = 1
+) -> bytes:
     return pack_key(host, proto, host_port, peer_port, ip_bytes(peer))
 
 
 class Connection:
     """One connection's counts, second by second; `second` gives the next FlowCount."""
 
-    def __init__(self, key: bytes, *, first_at: float, flags: int = 0x1A, peer_mac: str = GATEWAY_MAC, first_up: bool = True) -> None:
+    def __init__(
+        self, key: bytes, *, first_at: float, flags: int = 0x1A, peer_mac: str = GATEWAY_MAC, first_up: bool = True
+    ) -> None:
         self.key, self.first_at, self.flags = key, first_at, flags
         self.peer_mac, self.first_up = mac_bytes(peer_mac), first_up
         self.largest = 0
@@ -79,7 +83,15 @@ class Connection:
 class Dialogue:
     """A TCP connection as frames: the peer calls the camera. Sequence numbers are kept."""
 
-    def __init__(self, at: float, *, peer_ip: str = STRANGER_IP, peer_mac: str = GATEWAY_MAC, port: int = 554, peer_port: int = 50000) -> None:
+    def __init__(
+        self,
+        at: float,
+        *,
+        peer_ip: str = STRANGER_IP,
+        peer_mac: str = GATEWAY_MAC,
+        port: int = 554,
+        peer_port: int = 50000,
+    ) -> None:
         self.at = at
         self._ends = {True: (CAMERA_MAC, CAMERA_IP, port), False: (peer_mac, peer_ip, peer_port)}
         self._seq = {True: 1000, False: 5000}
@@ -118,7 +130,16 @@ def datagram(at: float, src: tuple[str, str, int], dst: tuple[str, str, int], da
     )
 
 
-def rtsp_view(at: float, *, peer_ip: str = STRANGER_IP, peer_mac: str = GATEWAY_MAC, peer_port: int = 50000, transport: str = "RTP/AVP/TCP;unicast;interleaved=0-1", play: str = "200 OK", play_range: str = "npt=0.000-") -> Iterator[Frame]:
+def rtsp_view(
+    at: float,
+    *,
+    peer_ip: str = STRANGER_IP,
+    peer_mac: str = GATEWAY_MAC,
+    peer_port: int = 50000,
+    transport: str = "RTP/AVP/TCP;unicast;interleaved=0-1",
+    play: str = "200 OK",
+    play_range: str = "npt=0.000-",
+) -> Iterator[Frame]:
     """What ffmpeg says to a camera to see its video; `transport` is what SETUP's answer settles."""
     talk = Dialogue(at, peer_ip=peer_ip, peer_mac=peer_mac, peer_port=peer_port)
     yield from talk.open()
@@ -137,7 +158,9 @@ def rtsp_view(at: float, *, peer_ip: str = STRANGER_IP, peer_mac: str = GATEWAY_
         yield talk.says(True, f"RTSP/1.0 {status}\nCSeq: {cseq}\n{answer}\n")
 
 
-def run(home: Home, items: Iterable[object], *, until: float, start: float = 100.0, **options: object) -> tuple[Guard, list[object]]:
+def run(
+    home: Home, items: Iterable[object], *, until: float, start: float = 100.0, **options: object
+) -> tuple[Guard, list[object]]:
     """Feeds frames and counts in time order with a tick each second; all events that came out."""
     guard = Guard(home, own=Own(gateway_ips=frozenset({ip_bytes(GATEWAY_IP)})), **options)  # type: ignore[arg-type]
     events: list[object] = []
@@ -151,5 +174,3 @@ def run(home: Home, items: Iterable[object], *, until: float, start: float = 100
         events += guard.tick(now)
         now += 1.0
     return guard, events
-
-

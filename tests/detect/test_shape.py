@@ -7,7 +7,9 @@ from camguard.events import TCP, UDP
 from camguard.track import Second
 
 
-def seconds(*, up: int, dry: int, pauses: int | None = None, packets: int = 0, down: int = 0, count: int = 6) -> list[Second]:
+def seconds(
+    *, up: int, dry: int, pauses: int | None = None, packets: int = 0, down: int = 0, count: int = 6
+) -> list[Second]:
     packets = packets or -(-up // 1400)
     return [Second(float(n + 1), up, down, packets, dry if pauses is None else pauses, dry) for n in range(count)]
 
@@ -52,7 +54,9 @@ def test_pieces_that_are_each_answered_are_an_upload() -> None:
 
 
 def test_sound_must_be_steady() -> None:
-    rows = [second._replace(up=2_000 if second.at % 2 else 16_000) for second in LIVE["sound of 64 kbit/s in small packets"]]
+    rows = [
+        second._replace(up=2_000 if second.at % 2 else 16_000) for second in LIVE["sound of 64 kbit/s in small packets"]
+    ]
     assert live_media(rows, now=6.0, proto=TCP) is None
 
 
