@@ -8,11 +8,9 @@ import json
 from dataclasses import dataclass
 
 #: Sections that are lists of tables: [[camera]] and so on.
-MANY = ("camera", "device", "expect")
+MANY = ("camera", "device", "expect", "notify")
 #: Sections and keys of the published format that this version does not read yet, with what they are for.
 LATER = {
-    "notify": "alerts to your phone or mail",
-    "quiet": "quiet hours",
     "web": "the review page",
 }
 
@@ -24,6 +22,8 @@ class Option:
     """One key of one section. `default` None: not set; `required`: must be written; `type` is what msgspec converts to.
 
     `example` is the value in TOML, as the sample file shows it; `unset`: what holds, in words, when it is not written.
+    `kind`: only tables of this kind take the key ([[notify]]: what the channel is). `instead`: the key of the same
+    table that says the same thing in another way, so that only one of them is written.
     """
 
     section: str
@@ -38,6 +38,8 @@ class Option:
     unset: str = ""
     least: int | None = None
     most: int | None = None
+    kind: str = ""
+    instead: str = ""
 
     @property
     def place(self) -> str:
@@ -78,6 +80,35 @@ def toml_value(value: Value) -> str:
     if value is None:
         return "none"
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _other_ways(
+    section: str, key: str, what: str, variable: str, credential: str, kind: str = "", instead: str = ""
+) -> tuple[Option, Option]:
+    """The two other places that a secret may be in: `key` is its ..._file."""
+    stem, first = key.removesuffix("_file"), instead or key
+    return (
+        Option(
+            section,
+            f"{stem}_env",
+            str,
+            f"The variable of the environment that holds {what}.",
+            f'"CAMGUARD_{variable}"',
+            unset="not written",
+            kind=kind,
+            instead=first,
+        ),
+        Option(
+            section,
+            f"{stem}_credential",
+            str,
+            f"The systemd credential that holds {what}.",
+            f'"{credential}"',
+            unset="not written",
+            kind=kind,
+            instead=first,
+        ),
+    )
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -175,6 +206,156 @@ OPTIONS: tuple[Option, ...] = (
         unset="always",
     ),
     Option(
+        "notify",
+        "name",
+        str,
+        "What messages of camguard call this channel.",
+        '"my phone"',
+        unset="from the file's name, such as ntfy",
+    ),
+    Option(
+        "notify",
+        "url_file",
+        str,
+        "A file with the Apprise URL of your phone or mail (ntfy, Telegram, Signal, Pushover, mailto, ...).",
+        '"/etc/camguard/secrets/ntfy.url"',
+        unset="not written",
+        kind="apprise",
+    ),
+    *_other_ways("notify", "url_file", "an Apprise URL", "NTFY_URL", "ntfy.url", "apprise"),
+    Option(
+        "notify",
+        "severity",
+        str,
+        "Alerts of at least this weight go here.",
+        '"warning"',
+        default="warning",
+        choices=("info", "warning", "critical"),
+    ),
+    Option("notify", "cameras", list[str], 'Alerts of these cameras go here; "*": all.', '["*"]', default=("*",)),
+    Option(
+        "notify",
+        "when",
+        str,
+        "The hours of this channel; outside of them alerts wait, but critical ones go out always.",
+        '"07:00-23:00"',
+        unset="always",
+    ),
+    Option(
+        "notify",
+        "detail",
+        str,
+        'How much it says: "short" leaves out names and places, "discreet" says that there is something to look at.',
+        '"full"',
+        default="full",
+        choices=("full", "short", "discreet"),
+    ),
+    Option(
+        "notify", "weekly", bool, "true: the weekly report goes here too, whatever severity says.", "true", default=True
+    ),
+    Option(
+        "notify",
+        "webhook",
+        str,
+        "The address of a program of yours that takes alerts as JSON. One that is a secret itself goes into a file.",
+        '"https://nas.lan/camguard"',
+        unset="not written",
+        kind="webhook",
+    ),
+    Option(
+        "notify",
+        "webhook_file",
+        str,
+        "A file with the address, where the address itself is a secret.",
+        '"/etc/camguard/secrets/webhook.url"',
+        unset="not written",
+        kind="webhook",
+        instead="webhook",
+    ),
+    *_other_ways("notify", "webhook_file", "the address", "WEBHOOK_URL", "webhook.url", "webhook", "webhook"),
+    Option(
+        "notify",
+        "hmac_file",
+        str,
+        "A file with the key that signs what is sent, so that your program knows it is from camguard.",
+        '"/etc/camguard/secrets/webhook.key"',
+        unset="not signed",
+        kind="webhook",
+    ),
+    *_other_ways("notify", "hmac_file", "the key", "WEBHOOK_KEY", "webhook.key", "webhook"),
+    Option(
+        "notify",
+        "mqtt",
+        str,
+        "The broker of your home automation: mqtts://host:8883, or mqtt://host:1883 inside your home.",
+        '"mqtts://broker.lan:8883"',
+        unset="not written",
+        kind="mqtt",
+    ),
+    Option(
+        "notify",
+        "username",
+        str,
+        "The name that the broker knows camguard by.",
+        '"camguard"',
+        unset="not written",
+        kind="mqtt",
+    ),
+    Option(
+        "notify",
+        "password_file",
+        str,
+        "A file with the password for the broker.",
+        '"/etc/camguard/secrets/mqtt.password"',
+        unset="not written",
+        kind="mqtt",
+    ),
+    *_other_ways("notify", "password_file", "the password", "MQTT_PASSWORD", "mqtt.password", "mqtt"),
+    Option(
+        "notify",
+        "ca_file",
+        str,
+        "The certificate that signed the broker's, where it is one of your own.",
+        '"/etc/camguard/broker-ca.pem"',
+        unset="the ones the machine trusts",
+        kind="mqtt",
+    ),
+    Option(
+        "notify",
+        "discovery_prefix",
+        str,
+        "Where Home Assistant looks for new devices.",
+        '"homeassistant"',
+        default="homeassistant",
+        kind="mqtt",
+    ),
+    Option(
+        "notify",
+        "base_topic",
+        str,
+        "The first part of camguard's own topics.",
+        '"camguard"',
+        default="camguard",
+        kind="mqtt",
+    ),
+    Option(
+        "quiet",
+        "hours",
+        str,
+        "Alerts of weight info and warning wait until these hours are over; critical ones never wait.",
+        '"23:00-07:00"',
+        unset="no quiet hours",
+    ),
+    Option(
+        "alive",
+        "ping_url_file",
+        str,
+        "A file with the address of a watch service (as healthchecks.io) that tells you when camguard falls silent.",
+        '"/etc/camguard/secrets/ping.url"',
+        unset="nobody is asked",
+    ),
+    *_other_ways("alive", "ping_url_file", "the address", "PING_URL", "ping.url"),
+    Option(
         "store", "max_mb", int, "How large the record may grow.", "256", default=256, unit="MB", least=16, most=65536
     ),
     Option(
@@ -189,6 +370,9 @@ SECTION_HELP: dict[str, str] = {
     "camera": "One [[camera]] for each camera. `sudo camguard cameras add` writes these for you.",
     "device": "Your own devices, so that messages can call them by name and rules can mention them.",
     "expect": "What is fine. Anybody else who watches a camera is told. Without a rule every viewer is told.",
+    "notify": "Where alerts go. One [[notify]] for each place. A secret is not written here, only where it is kept.",
+    "quiet": "Hours in which only what is critical is told.",
+    "alive": "Somebody outside who notices when camguard, or the whole machine, falls silent.",
     "store": "The record of what was seen.",
 }
 
@@ -196,6 +380,11 @@ SECTION_HELP: dict[str, str] = {
 def of(section: str) -> dict[str, Option]:
     """The options of one section by key; empty for an unknown section."""
     return {option.name: option for option in OPTIONS if option.section == section}
+
+
+def kinds(section: str) -> tuple[str, ...]:
+    """The kinds of tables that a section has, in the order of the list; empty where all are alike."""
+    return tuple(dict.fromkeys(option.kind for option in of(section).values() if option.kind))
 
 
 def header(section: str) -> str:
@@ -208,15 +397,24 @@ def sample(timezone: str | None = None) -> str:
     lines = ["# camguard. Every key with its meaning; a line counts once the # before it is taken away.", ""]
     for section in SECTIONS:
         lines.append(f"# {SECTION_HELP[section]}")
-        active = section == "home" and timezone is not None
-        lines.append(header(section) if active else f"#{header(section)}")
-        for option in of(section).values():
-            written = active and option.name == "timezone"
-            value = toml_value(timezone) if written else option.example
-            lines.append(f"#   {option.help}{_default_note(option)}")
-            lines.append(f"{'' if written else '#'}{option.name} = {value}")
-        lines.append("")
+        for number, kind in enumerate(kinds(section) or ("",)):
+            active = section == "home" and timezone is not None
+            lines.append(header(section) if active else f"#{header(section)}")
+            shown = ("", kind) if number == 0 else (kind,)
+            for option in (option for option in of(section).values() if option.kind in shown):
+                lines += _sample_lines(option, timezone if active and option.name == "timezone" else None)
+            lines.append("")
     return "\n".join(lines)
+
+
+def _sample_lines(option: Option, written: str | None) -> list[str]:
+    if option.instead:
+        return [f"#   Or: {option.name} = {option.example}  {option.help}"]
+    value = option.example if written is None else toml_value(written)
+    return [
+        f"#   {option.help}{_default_note(option)}",
+        f"{'#' if written is None else ''}{option.name} = {value}",
+    ]
 
 
 def _default_note(option: Option) -> str:

@@ -42,6 +42,7 @@ peer = "*.example.com"
 max_mb = 100
 keep_days = 30
 """
+NTFY = '[[notify]]\nurl_file = "/etc/camguard/secrets/ntfy.url"\n'
 HEAD = '[[camera]]\nname = "porch"\nmac = "02:00:00:00:00:01"\n'
 
 
@@ -122,8 +123,41 @@ MISTAKES = [
     ("camera = [1]\n", "camera[1]", "[[camera]]"),
     ("[camra]\n", "camra", 'Did you mean "camera"?'),
     ('timezone = "UTC"\n', "timezone", "[home]"),
-    ("[[notify]]\n", "notify", "later version"),
-    ("[quiet]\n", "quiet", "later version"),
+    ("[[notify]]\n", "notify[1]", "url_file (phone, mail)"),
+    ("[notify]\n", "notify", "[[notify]]"),
+    (NTFY + 'url_env = "X"\n', "notify[1].url_env", "url_file says it already"),
+    (NTFY + 'mqtt = "mqtts://b.lan"\n', "notify[1].mqtt", "a [[notify]] for each place"),
+    (NTFY + NTFY + 'hmac_file = "/k"\n', "notify[2].hmac_file", "is for a webhook"),
+    (NTFY + 'base_topic = "x"\n', "notify[1].base_topic", "is for mqtt"),
+    (NTFY + 'detail = "ful"\n', "notify[1].detail", 'Did you mean "full"?'),
+    (NTFY + 'severity = "high"\n', "notify[1].severity", '"info" or "warning"'),
+    (NTFY + 'cameras = ["proch"]\n' + HEAD, "notify[1].cameras", 'Did you mean "porch"?'),
+    (NTFY + "cameras = []\n", "notify[1].cameras", '["*"]'),
+    (NTFY + 'when = "7-23"\n', "notify[1].when", "7-23"),
+    (NTFY + 'name = ""\n', "notify[1].name", "1 to 32"),
+    (NTFY + 'name = "A"\n' + NTFY + 'name = "a"\n', "notify[2].name", "already used by notify[1]"),
+    (NTFY + "weekly = 1\n", "notify[1].weekly", "true or false"),
+    (NTFY + 'webook = "https://nas.lan/"\n', "notify[1].webook", 'Did you mean "webhook"?'),
+    (NTFY + 'hours = "07:00-23:00"\n', "notify[1].hours", "[quiet]"),
+    ('[[notify]]\nurl_file = "ntfy.url"\n', "notify[1].url_file", "whole path"),
+    ('[[notify]]\nurl_env = "NTFY-URL"\n', "notify[1].url_env", "variable"),
+    ('[[notify]]\nurl_credential = "../x"\n', "notify[1].url_credential", "credential of systemd"),
+    ('[[notify]]\nwebhook = "nas.lan/x"\n', "notify[1].webhook", "https://nas.lan"),
+    ('[[notify]]\nwebhook = "http://example.com/x"\n', "notify[1].webhook", "write https://"),
+    ('[[notify]]\nwebhook = "https://[::1/x"\n', "notify[1].webhook", "must be an address"),
+    ('[[notify]]\nmqtt = "broker.lan"\n', "notify[1].mqtt", "mqtts://host:8883"),
+    ('[[notify]]\nmqtt = "mqtt://example.com"\n', "notify[1].mqtt", "write mqtts://"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan/topic"\n', "notify[1].mqtt", "base_topic"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan:99999"\n', "notify[1].mqtt", "mqtts://host:8883"),
+    ('[[notify]]\nmqtt = "mqtt://b.lan"\nca_file = "/ca.pem"\n', "notify[1].ca_file", "is for mqtts://"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan"\nca_file = "ca.pem"\n', "notify[1].ca_file", "whole path"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan"\npassword_file = "/p"\n', "notify[1].username", "must be written"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan"\nbase_topic = "a/#"\n', "notify[1].base_topic", "without + and #"),
+    ('[[notify]]\nmqtt = "mqtts://b.lan"\nbase_topic = "homeassistant"\n', "notify[1].base_topic", "another one"),
+    ("[[quiet]]\n", "quiet", "[quiet]"),
+    ('[quiet]\nhours = "late"\n', "quiet.hours", "late"),
+    ('[quiet]\nhour = "22:00-06:00"\n', "quiet.hour", 'Did you mean "hours"?'),
+    ('[alive]\nping_url_file = "/p"\nping_url_env = "P"\n', "alive.ping_url_env", "ping_url_file says it already"),
     ("[web]\n", "web", "later version"),
     ('[home]\ntimezone "UTC"\n', "line 2, column 10", "Expected '='"),
     ('[home]\ntimezone = "UTC\n', "line 2, column 16", "quotation mark is missing"),
@@ -141,6 +175,38 @@ def test_a_mistake_is_one_line_with_file_place_and_cure(text: str, place: str, w
     assert words in line
     assert "\n" not in line
     assert line.endswith((".", "?"))
+
+
+CANARY = "s3cr3tCanary9876543210x"
+LITERAL = [
+    # what an owner may do with a secret that has no place in the file, and what the error tells to write
+    ('[[notify]]\nurl = "ntfy://{}/t"\n', "notify[1].url", "url_file = "),
+    ('[[notify]]\nurl_file = "ntfys://user:{}@host/t"\n', "notify[1].url_file", "url_file = "),
+    ('[[notify]]\nurl_env = "tgram://{}/1"\n', "notify[1].url_env", "url_file = "),
+    ('[[notify]]\nurl_credential = "https://{}"\n', "notify[1].url_credential", "url_file = "),
+    ('[[notify]]\nwebhook = "https://me:{}@nas.lan/x"\n', "notify[1].webhook", "webhook_file = "),
+    ('[[notify]]\nwebhook = "https://nas.lan/x?a=1&token={}"\n', "notify[1].webhook", "webhook_file = "),
+    ('[[notify]]\nwebhook = "https://hooks.example.com/services/{}"\n', "notify[1].webhook", "webhook_file = "),
+    ('[[notify]]\nwebhook = "https://nas.lan/x"\nhmac = "{}"\n', "notify[1].hmac", "hmac_file = "),
+    ('[[notify]]\nmqtt = "mqtts://me:{}@b.lan"\n', "notify[1].mqtt", "password_file = "),
+    ('[[notify]]\nmqtt = "mqtts://b.lan"\npassword = "{}"\n', "notify[1].password", "password_file = "),
+    ('[alive]\nping_url = "https://hc.example.com/{}"\n', "alive.ping_url", "ping_url_file = "),
+    ('[alive]\nping_url_file = "https://hc.example.com/{}"\n', "alive.ping_url_file", "ping_url_file = "),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "words"), LITERAL, ids=[row[1] + f"-{i}" for i, row in enumerate(LITERAL)])
+def test_a_secret_in_the_file_is_refused_with_the_way_to_do_it_and_not_repeated(
+    text: str, place: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text.format(CANARY))
+    line = str(caught.value)
+    assert line.startswith(f"camguard.toml: {place}: "), line
+    assert words in line
+    assert "/etc/camguard/secrets/" in line
+    assert CANARY not in line
+    assert "\n" not in line
 
 
 def test_peers_of_a_rule_may_be_written_in_every_way() -> None:

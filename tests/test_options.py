@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from camguard import config, options
+from camguard.config import Channel, Secret
 from camguard.events import Camera, Device, Expect, Home
 
 REFERENCE = Path(__file__).parent.parent / "docs/reference.md"
@@ -37,6 +38,34 @@ def test_every_example_of_the_sample_is_right() -> None:
         ),
         interfaces=("br-lan",),
         path=Path("sample"),
+        channels=(
+            Channel(
+                name="my phone",
+                kind="apprise",
+                secret=Secret(file=Path("/etc/camguard/secrets/ntfy.url")),
+                when="07:00-23:00",
+            ),
+            Channel(
+                name="webhook",
+                kind="webhook",
+                secret=Secret(file=Path("/etc/camguard/secrets/webhook.key")),
+                options={"url": "https://nas.lan/camguard"},
+            ),
+            Channel(
+                name="mqtt",
+                kind="mqtt",
+                secret=Secret(file=Path("/etc/camguard/secrets/mqtt.password")),
+                options={
+                    "url": "mqtts://broker.lan:8883",
+                    "discovery_prefix": "homeassistant",
+                    "base_topic": "camguard",
+                    "username": "camguard",
+                    "ca_file": "/etc/camguard/broker-ca.pem",
+                },
+            ),
+        ),
+        quiet_hours="23:00-07:00",
+        ping=Secret(file=Path("/etc/camguard/secrets/ping.url")),
     )
 
 
@@ -57,11 +86,15 @@ def test_an_option_is_whole(option: options.Option) -> None:
 
 def test_defaults_are_those_of_the_types_that_they_fill() -> None:
     made = config.parse(
-        '[[camera]]\nname = "a"\nip = "10.0.0.1"\n[[device]]\nname = "b"\nip = "10.0.0.2"\n[[expect]]\n', Path("x")
+        '[[camera]]\nname = "a"\nip = "10.0.0.1"\n[[device]]\nname = "b"\nip = "10.0.0.2"\n[[expect]]\n'
+        '[[notify]]\nurl_file = "/a"\n',
+        Path("x"),
     )
     assert made.home.cameras == (Camera("a", ips=("10.0.0.1",)),)
     assert made.home.devices == (Device("b", ips=("10.0.0.2",)),)
     assert made.home.expects == (Expect(),)
+    assert made.channels == (Channel("a", "apprise", Secret(file=Path("/a"))),)
+    assert (made.quiet_hours, made.ping) == (None, None)
     assert (made.keep_days, made.max_mb) == (config.Config().keep_days, config.Config().max_mb)
 
 

@@ -3,6 +3,8 @@
 where.py     the files
 loading.py   the file and its TOML
 checking.py  what is in it
+channels.py  the places that alerts go to
+secret.py    where secrets are kept, and reading them
 forms.py     how a MAC, an address, a network may be written
 editing.py   adding and removing a camera
 
@@ -11,17 +13,21 @@ Errors are ConfigError, one line: file, place (`camera[2].mac`, counted from 1),
 
 from collections.abc import Iterable
 
+from camguard.config.channels import Channel
 from camguard.config.checking import Config
 from camguard.config.editing import add_camera, remove_camera
 from camguard.config.forms import ip_text, mac_text, machine_timezone, nearest, net_text, zone_known
 from camguard.config.loading import MAX_FILE_BYTES, load, parse
+from camguard.config.secret import Secret, open_to_all, read_secret
 from camguard.config.where import Paths, paths
 from camguard.errors import ConfigError
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "Channel",
     "Config",
     "Paths",
+    "Secret",
     "add_camera",
     "ip_text",
     "load",
@@ -29,8 +35,10 @@ __all__ = [
     "machine_timezone",
     "nearest",
     "net_text",
+    "open_to_all",
     "parse",
     "paths",
+    "read_secret",
     "remove_camera",
     "unknown_camera",
     "zone_known",

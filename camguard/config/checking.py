@@ -11,7 +11,9 @@ from zoneinfo import available_timezones
 import msgspec
 
 from camguard import options
+from camguard.config.channels import Channel, channels_of, literal_words, secret_of
 from camguard.config.forms import ip_text, mac_text, machine_timezone, nearest, net_text, zone_known
+from camguard.config.secret import Secret
 from camguard.errors import ConfigError
 from camguard.events import Camera, Device, Expect, Home
 from camguard.judge import schedule
@@ -21,13 +23,19 @@ MAX_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that the owner decided. `interfaces` empty: the one with the default route. `path` None: no file was read."""
+    """All that the owner decided. `interfaces` empty: the one with the default route. `path` None: no file was read.
+
+    `quiet_hours`: as schedule.py reads it. `ping`: where the address of the dead man's ping is kept.
+    """
 
     home: Home = field(default_factory=Home)
     interfaces: tuple[str, ...] = ()
     keep_days: int = 365
     max_mb: int = 256
     path: Path | None = None
+    channels: tuple[Channel, ...] = ()
+    quiet_hours: str | None = None
+    ping: Secret | None = None
 
 
 class Check:
@@ -44,7 +52,8 @@ class Check:
         """The whole file."""
         for section in self.tree:
             self._section_known(section)
-        home, network, store = (self._table(name, self.tree.get(name, {})) for name in ("home", "network", "store"))
+        single = [section for section in options.SECTIONS if section not in options.MANY]
+        home, network, quiet, alive, store = (self._table(name, self.tree.get(name, {})) for name in single)
         cameras = tuple(self._camera(place, table) for place, table in self._tables("camera"))
         devices = tuple(self._device(place, table) for place, table in self._tables("device"))
         names = {camera.name for camera in cameras}
@@ -63,6 +72,9 @@ class Check:
             keep_days=store["keep_days"],
             max_mb=store["max_mb"],
             path=self.path,
+            channels=self._channels(names),
+            quiet_hours=self._when("quiet.hours", quiet["hours"]),
+            ping=secret_of("alive", "ping_url", alive, self.fail) or None,
         )
 
     def fail(self, place: str, words: str) -> NoReturn:
@@ -95,7 +107,8 @@ class Check:
             self.fail(place, f"must be a table: {options.header(place.partition('[')[0])}.")
         for key in value:
             if key not in known:
-                self.fail(f"{place}.{key}", f"unknown key.{self._key_hint(key, known)}")
+                secret = literal_words(key) if place.startswith(("notify", "alive")) else None
+                self.fail(f"{place}.{key}", secret or f"unknown key.{self._key_hint(key, known)}")
         for option in known.values():
             if option.required and option.name not in value:
                 self.fail(f"{place}.{option.name}", "must be written.")
@@ -203,6 +216,15 @@ class Check:
             self.fail(f"{place}.peer", f'no device is called "{peer}".{nearest(peer, known) or words}')
         when = self._when(f"{place}.when", table["when"])
         return Expect(camera, peer, tuple(table["kinds"] or ()), when)
+
+    def _channels(self, cameras: set[str]) -> tuple[Channel, ...]:
+        tables = self._tables("notify")
+        for place, table in tables:
+            self._when(f"{place}.when", table["when"])
+        written = self.tree.get("notify", [])
+        return channels_of(
+            [(place, table, written[number]) for number, (place, table) in enumerate(tables)], cameras, self.fail
+        )
 
     def _peer_known(self, peer: str, names: set[str]) -> bool:
         if peer == "lan" or peer in names:
