@@ -39,6 +39,9 @@ def run(
     `foreground`: a person reads stdout (each event as a line); otherwise it is the journal (alerts and what matters).
     `interfaces` go before those of `config`.
     """
+    # The guard speaks no TLS: without this asyncio and hashlib load OpenSSL, 4 MB that a small router can use better.
+    for name in ("ssl", "_hashlib"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     said = become_user(paths)
     if said:
         note(said)
@@ -49,7 +52,7 @@ def run(
     source = open_source(names, hosts_of(config.home))
     try:
         confine(source, paths)
-        return _guard(config, paths, source, names, manager, as_json=as_json, foreground=foreground)
+        return guard(config, paths, source, names, manager, as_json=as_json, foreground=foreground)
     finally:
         source.close()
         manager.close()
@@ -88,7 +91,7 @@ def confine(source: Source, paths: Paths) -> None:
             note(f"camguard: {done}")
 
 
-def _guard(
+def guard(
     config: Config,
     paths: Paths,
     source: Source,
@@ -98,9 +101,7 @@ def _guard(
     as_json: bool,
     foreground: bool,
 ) -> int:
-    """Everything after the rights are gone."""
-    # The guard speaks no TLS: without this line asyncio loads OpenSSL, 4 MB that a small router has better use for.
-    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
+    """Everything after the rights are gone: the store, the threads, the loop."""
     from camguard.service.loop import Service
 
     printer = Printer(sys.stdout.fileno() if sys.stdout else 1)

@@ -31,7 +31,8 @@ STEP_S = 1.0
 MINUTE_S = 60.0
 CLOCK_JUMP_S = 2.0
 STALL_S = 5.0  # a step this late is a gap in looking
-WRITER_SILENT_S = 20.0  # no sign of life of the writer for this long: the watchdog is not fed
+PINGS = 4  # to the watchdog in its time
+WRITER_SILENT = 2 / 3  # of the watchdog's time without a sign of life of the writer: it is not fed
 STOP_S = 10.0
 LAST_READS = 20
 
@@ -259,7 +260,6 @@ class Service:
         self.writer.ask(renew)
 
     def _look(self, now: float) -> None:
-        self.writer.ping()
         counters = self._counters()
         interfaces = self._tried("interfaces", self.source.interfaces) or []
         figures = self.watch.figures
@@ -279,9 +279,10 @@ class Service:
             self._tried("own", self.guard.reload, self.config.home, own)
 
     def _feed_watchdog(self, now: float) -> None:
-        if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / 4, now):
+        if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / PINGS, now):
             return
-        if self._looked_well and now - self.writer.answered_at < WRITER_SILENT_S:
+        self.writer.ping()
+        if self._looked_well and now - self.writer.answered_at < WRITER_SILENT * self.manager.watchdog_s:
             self.manager.alive()
 
     # ---- what is told ------------------------------------------------------------------------------------------------

@@ -1,0 +1,277 @@
+"""The guard as a process: ready, told, committed, stopped, reloaded, watched, killed. Only the tap is a file."""
+
+import json
+import os
+import select
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard import store
+from camguard.store import Reader
+
+SAMPLES = Path(__file__).parents[2] / "camguard" / "samples"
+HERE = Path(__file__).parent
+
+
+class Guard:
+    """One running guard over a sample, with a real service manager's socket."""
+
+    def __init__(
+        self, folder: Path, sample: str = "outsider.pcap", *more: str, watchdog_s: float | None = None
+    ) -> None:
+        self.state, self.runtime, self.config = folder / "state", folder / "run", folder / "camguard.toml"
+        self.database = self.state / "guard.db"
+        if not self.config.exists():
+            self.config.write_text((SAMPLES / "home.toml").read_text())
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = f"camguard-test-{os.getpid()}-{id(self)}"
+        self.manager.bind(f"\0{name}")
+        env = os.environ | {"NOTIFY_SOCKET": f"@{name}"}
+        if watchdog_s:
+            env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
+        command = [sys.executable, str(HERE / "a_guard.py"), str(SAMPLES / sample), str(self.config)]
+        self.process = subprocess.Popen(
+            [*command, str(self.state), str(self.runtime), *more],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
+        )  # fmt: skip
+        self.printed = b""
+
+    def line(self, words: str, within_s: float = 10.0) -> str:
+        """The next line of stdout with `words` in it."""
+        assert self.process.stdout is not None
+        until, seen = time.monotonic() + within_s, []
+        while True:
+            text, end, rest = self.printed.partition(b"\n")
+            if end:
+                self.printed = rest
+                if words in text.decode():
+                    return text.decode()
+                seen.append(text.decode())
+                continue
+            if not select.select([self.process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+                break
+            more = os.read(self.process.stdout.fileno(), 65536)
+            if not more:
+                break
+            self.printed += more
+        raise AssertionError(
+            f"no line with {words!r}: {seen} {self.errors() if self.process.poll() is not None else ''}"
+        )
+
+    def heard(self, within_s: float) -> str | None:
+        """The next words to the service manager."""
+        return self.manager.recv(4096).decode() if select.select([self.manager], [], [], within_s)[0] else None
+
+    def now(self) -> dict[str, Any]:
+        found = store.read_now(self.runtime / "now.json")
+        assert found, "no live figures"
+        return found
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+    def errors(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+        self.manager.close()
+
+
+@pytest.fixture
+def guards(tmp_path: Path) -> Iterator[Any]:
+    made: list[Guard] = []
+
+    def start(*more: Any, **options: Any) -> Guard:
+        made.append(Guard(tmp_path, *more, **options))
+        return made[-1]
+
+    yield start
+    for guard in made:
+        guard.close()
+
+
+def test_from_ready_to_a_clean_stop(guards: Any) -> None:
+    begun = time.monotonic()
+    guard = guards()
+    assert guard.line("looking") == "camguard is looking at file0: 1 camera, 0 problems"
+    assert time.monotonic() - begun < 3.0  # ready in 1 s is measured by the bench; this machine may be busy
+    assert guard.heard(2) == "READY=1\nSTATUS=camguard is looking at file0: 1 camera, 0 problems"
+
+    guard.line("critical: Somebody is watching: Sample camera")
+    (alert,) = Reader(guard.database).open_alerts()  # told only after it was committed
+    assert alert["type"] == "remote-stream"
+
+    time.sleep(1.2)
+    now = guard.now()
+    assert store.now_age_s(now) < 3.0
+    assert [body["id"] for body in now["alerts"]] == [alert["id"]]
+    assert [body["class"] for body in now["sessions"]] == ["stream"]
+    (camera,) = now["cameras"]
+    assert camera["name"] == "Sample camera"
+    assert camera["up_kbps"] > 50
+    assert now["health"]["rss_mb"] > 5
+
+    assert guard.stop() == 0
+    assert guard.heard(1) == "STOPPING=1"
+    assert not (guard.runtime / "now.json").exists()
+    reader = Reader(guard.database)
+    assert "guard-start" in [body["what"] for body in reader.log(kinds=("notice",))]
+    assert reader.runs()[-1].ended is not None
+    assert reader.devices(), "devices seen on the link are kept"
+
+
+def test_json_lines_are_the_events(guards: Any) -> None:
+    guard = guards("outsider.pcap", "--json")
+    alert = json.loads(guard.line('"kind":"alert"'))
+    assert Reader(guard.database).open_alerts() == [alert]
+    assert guard.stop() == 0
+    assert guard.process.stdout is not None
+    for text in (guard.printed + guard.process.stdout.read()).splitlines():
+        assert "kind" in json.loads(text)
+    assert "camguard is looking at file0: 1 camera, 0 problems" in guard.errors()
+
+
+def test_killed_and_back_the_alert_goes_on_and_the_gap_is_told(guards: Any) -> None:
+    guard = guards()
+    guard.line("critical:")
+    before = Reader(guard.database).open_alerts()
+    time.sleep(1.1)
+    guard.process.kill()
+    guard.process.wait()
+    died = time.time()
+    time.sleep(1.5)
+    again = guards("quiet.pcap")
+    assert "camguard did not look from" in again.line("gap:")
+    again.line("looking")
+    time.sleep(1.2)
+    assert [body["id"] for body in again.now()["alerts"]] == [body["id"] for body in before]
+    reader = Reader(again.database)
+    assert [body["id"] for body in reader.open_alerts()] == [body["id"] for body in before]
+    (left,) = [body for body in reader.sessions() if body["peer"]["ip"] == before[0]["peer"]["ip"]]
+    assert left["state"] == "closed"
+    assert abs((store.seconds(left["ended"]) or 0) - died) < 2.5, "ended when the guard last looked"
+    assert again.stop() == 0
+    looked = reader.looked(died - 60, time.time())
+    assert any(1.0 < end - begin < 6.0 for begin, end in looked.gaps)
+
+
+def test_reload_takes_a_good_file_and_keeps_the_old_one_over_a_bad(guards: Any) -> None:
+    guard = guards("quiet.pcap")
+    guard.line("looking")
+    assert (guard.heard(2) or "").startswith("READY=1")
+    guard.config.write_text(guard.config.read_text() + '\n[[camera]]\nname = "porch"\nmac = "02:5a:00:00:00:77"\n')
+    guard.process.send_signal(signal.SIGHUP)
+    assert guard.line("looking") == "camguard is looking at file0: 2 cameras, 0 problems"
+    words = guard.heard(2) or ""
+    assert words.startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert abs(int(words.split("=")[-1]) / 1e6 - time.monotonic()) < 5
+    assert (guard.heard(2) or "").startswith("READY=1")
+    time.sleep(1.2)
+    assert [camera["name"] for camera in guard.now()["cameras"]] == ["Sample camera", "porch"]
+
+    guard.config.write_text("[[kamera]]\n")
+    guard.process.send_signal(signal.SIGHUP)
+    assert guard.line("looking") == "camguard is looking at file0: 2 cameras, 1 problem"
+    time.sleep(1.2)
+    assert "kamera" in guard.now()["problems"][0]
+    assert guard.stop() == 0
+    assert "kamera" in guard.errors()
+
+
+def test_the_watchdog_is_fed_and_starves_when_the_process_stands(guards: Any) -> None:
+    guard = guards("quiet.pcap", watchdog_s=3)
+    guard.line("looking")
+    pings = [guard.heard(2) for _ in range(4)]
+    assert pings.count("WATCHDOG=1") >= 2, pings
+    guard.process.send_signal(signal.SIGSTOP)
+    while guard.heard(0.1):
+        pass
+    assert guard.heard(6.5) is None, "a stopped guard fed its watchdog"
+    guard.process.send_signal(signal.SIGCONT)
+    assert "WATCHDOG=1" in (guard.heard(3) or "")
+    assert "camguard did not look from" in guard.line("gap:")
+    assert guard.stop() == 0
+    gaps = Reader(guard.database).looked(time.time() - 60, time.time()).gaps
+    assert any(5.0 < end - begin < 12.0 for begin, end in gaps), gaps
+
+
+def test_a_writer_that_hangs_starves_the_watchdog_but_not_the_alert(guards: Any) -> None:
+    guard = guards("outsider.pcap", watchdog_s=3)
+    guard.line("looking")
+    other = sqlite3.connect(guard.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # somebody holds the lock of the file: every write waits, then fails
+    guard.line("critical:", within_s=15)  # said all the same
+    silent, until = 0.0, time.monotonic() + 8
+    while time.monotonic() < until:
+        begun = time.monotonic()
+        guard.heard(4.0)
+        silent = max(silent, time.monotonic() - begun)
+    assert silent > 1.5, "the watchdog was fed as if the writer answered"
+    time.sleep(1.2)
+    assert any("Nothing can be recorded" in problem for problem in guard.now()["problems"])
+    other.execute("COMMIT")
+    other.close()
+    assert guard.stop() == 0
+    assert [body["type"] for body in Reader(guard.database).alerts()] == ["remote-stream"], "kept, and written later"
+
+
+@pytest.mark.parametrize("trouble", ["read", "collect"])
+def test_a_fault_is_counted_said_once_and_shown(guards: Any, trouble: str) -> None:
+    guard = guards("quiet.pcap", trouble, watchdog_s=3)
+    guard.line("looking")
+    time.sleep(6.5)
+    now = guard.now()
+    assert now["counters"]["errors"] >= 2
+    assert any("fault inside camguard" in problem for problem in now["problems"])
+    heard = [word for word in iter(lambda: guard.heard(0.1), None) if word == "WATCHDOG=1"]
+    if trouble == "collect":
+        assert not heard, "the counters could not be read, and the watchdog was fed"
+    assert guard.stop() == 0
+    assert guard.errors().count("a fault was caught") == 1
+
+
+def test_without_a_store_alerts_are_said_and_the_problem_shown(guards: Any, tmp_path: Path) -> None:
+    (tmp_path / "state" / "guard.db").mkdir(parents=True)
+    guard = guards()
+    assert guard.line("looking") == "camguard is looking at file0: 1 camera, 1 problem"
+    guard.line("critical: Somebody is watching")
+    time.sleep(1.2)
+    now = guard.now()
+    assert any("Nothing can be recorded" in problem for problem in now["problems"])
+    assert len(now["alerts"]) == 1
+    assert guard.stop() == 0
+
+
+def test_a_second_guard_on_the_same_store_ends_with_one_line(guards: Any) -> None:
+    guard = guards("quiet.pcap")
+    guard.line("looking")
+    second = guards("quiet.pcap")
+    assert second.process.wait(10) == 1
+    (said,) = second.errors().splitlines()
+    assert "another camguard" in said
+    assert guard.stop() == 0
+
+
+def test_when_the_reader_of_the_lines_goes_the_guard_ends(guards: Any) -> None:
+    guard = guards()
+    guard.line("looking")
+    assert guard.process.stdout is not None
+    guard.process.stdout.close()
+    assert guard.process.wait(15) == 0
