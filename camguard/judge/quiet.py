@@ -81,7 +81,7 @@ class Matters:
 
     def open_alerts(self) -> list[Alert]:
         """What the owner should know of now."""
-        return [matter.alert for matter in self._matters.values() if matter.open]
+        return [matter.alert for matter in self._matters.values() if matter.open or matter.resumed]
 
     def _key(self, session: Session, verdict: Verdict) -> tuple[str, str, str]:
         return session.camera, _type(session, verdict), session.peer.device or session.peer.ip
