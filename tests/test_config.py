@@ -240,6 +240,7 @@ VARIABLES = (
     "CAMGUARD_CONFIG",
     "CAMGUARD_STATE_DIR",
     "CAMGUARD_RUNTIME_DIR",
+    "CAMGUARD_DELIVER_DIR",
     "STATE_DIRECTORY",
     "RUNTIME_DIRECTORY",
     "XDG_CONFIG_HOME",
@@ -269,6 +270,15 @@ def test_paths_what_is_given_comes_first(bare: Path, monkeypatch: pytest.MonkeyP
     assert (made.config, made.state, made.runtime) == (Path("/c.toml"), Path("/cs"), Path("/cr"))
     made = config.paths(Path("/f.toml"), Path("/fs"), Path("/fr"))
     assert (made.config, made.database, made.now) == (Path("/f.toml"), Path("/fs/guard.db"), Path("/fr/now.json"))
+
+
+def test_the_outbox_is_beside_the_record_or_where_the_service_keeps_it(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config.paths(state=Path("/s")).delivery == Path("/s/deliver.db")
+    assert config.paths(state=Path("/var/lib/camguard")).delivery == Path("/var/lib/camguard-deliver/deliver.db")
+    monkeypatch.setenv("CAMGUARD_DELIVER_DIR", "/d")
+    assert config.paths(state=Path("/s")).delivery == Path("/d/deliver.db")
 
 
 @pytest.mark.skipif(Path("/etc/camguard").is_dir(), reason="camguard is installed here")
@@ -355,6 +365,16 @@ def test_removing_a_camera_takes_its_lines_and_its_rules_only(tmp_path: Path) ->
     assert config.remove_camera(path, "yard") == 0
     assert "# the end" in path.read_text()
     assert "# rules" in path.read_text()
+
+
+def test_a_camera_that_a_channel_names_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(OWNERS + NTFY + 'name = "my phone"\ncameras = ["yard"]\n')
+    before = path.read_text()
+    with pytest.raises(ConfigError, match=r'"my phone" names the camera'):
+        config.remove_camera(path, "yard")
+    assert path.read_text() == before
+    config.remove_camera(path, "porch")
 
 
 def test_what_was_added_can_be_removed(tmp_path: Path) -> None:

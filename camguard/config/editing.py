@@ -33,10 +33,14 @@ def remove_camera(path: Path, name: str) -> int:
     Lines are taken out as text, because rewriting the file (tomlkit) would put comments of the owner in other places.
     """
     text = read(path)
-    home = parse(text, path).home
+    before = parse(text, path)
+    home = before.home
     names = [camera.name for camera in home.cameras]
     if name not in names:
         raise ConfigError(f'{path}: no camera is called "{name}".{nearest(name, names)}')
+    naming = [channel.name for channel in before.channels if name in channel.cameras]
+    if naming:
+        raise ConfigError(f'{path}: [[notify]] "{naming[0]}" names the camera. Take it out of `cameras` there first.')
     rules = [index for index, rule in enumerate(home.expects) if rule.camera == name]
     lines = text.splitlines(keepends=True)
     wanted = dataclasses.replace(

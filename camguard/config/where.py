@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+_INSTALLED = Path("/var/lib/camguard")
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -22,6 +24,18 @@ class Paths:
     def now(self) -> Path:
         """The live figures, replaced each second while the guard runs."""
         return self.runtime / "now.json"
+
+    @property
+    def wishes(self) -> Path:
+        """The spool of what the owner asks the guard to decide."""
+        return self.state / "wishes"
+
+    @property
+    def delivery(self) -> Path:
+        """The outbox: in a folder of its own where deliver is a user of its own, else beside the record."""
+        given = env_path("CAMGUARD_DELIVER_DIR")
+        own = _INSTALLED.with_name("camguard-deliver") if self.state == _INSTALLED else self.state
+        return (given or own) / "deliver.db"
 
 
 def paths(config: Path | None = None, state: Path | None = None, runtime: Path | None = None) -> Paths:
@@ -48,7 +62,7 @@ def _first(value: str | None) -> Path | None:
 def default_paths() -> Paths:
     """Where things are when nothing says otherwise."""
     if Path("/etc/camguard").is_dir():
-        return Paths(Path("/etc/camguard/camguard.toml"), Path("/var/lib/camguard"), Path("/run/camguard"))
+        return Paths(Path("/etc/camguard/camguard.toml"), _INSTALLED, Path("/run/camguard"))
     state = (env_path("XDG_STATE_HOME") or Path.home() / ".local/state") / "camguard"
     runtime = env_path("XDG_RUNTIME_DIR")
     return Paths(
