@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -55,13 +56,20 @@ def made_once(name: str, key: str, command: list[str]) -> Path:
     return folder
 
 
+def suite() -> str:
+    """The Debian of the machine: the host's own, so that wheels made here fit the Python there; else Debian 12."""
+    named = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    return named if named in {"bookworm", "trixie"} else "bookworm"
+
+
 def root_folder() -> Path:
-    """A minimal Debian 12 with what install.sh needs; about 45 s to make, 350 MB."""
-    return made_once("debian", PACKAGES, ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm"])
+    """A minimal Debian with what install.sh needs; about 45 s to make, 350 MB."""
+    build = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite()]
+    return made_once("debian", " ".join(build), build)
 
 
 def wheels() -> Path:
-    """The Python packages of pyproject.toml, and what building needs, as wheels for the machine's Python 3.11."""
+    """The Python packages of pyproject.toml, and what building needs, as wheels for the machine's Python."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))
     wanted = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     pip = [sys.executable, "-m", "pip", "wheel", "-q", *wanted, "-w"]
@@ -101,7 +109,8 @@ class Machine:
                     *("systemd-nspawn", "-q", "-D", str(self.root), "--register=no", "--keep-unit"),
                     f"--network-namespace-path=/run/netns/{self.space}",
                     # What a real machine's root has and nspawn takes away.
-                    *("--capability=CAP_NET_ADMIN,CAP_BPF", "--system-call-filter=bpf"),
+                    "--capability=CAP_NET_ADMIN,CAP_BPF",
+                    "--system-call-filter=bpf landlock_create_ruleset landlock_add_rule landlock_restrict_self",
                     *(f"--bind-ro={REPO}:/clone", f"--bind-ro={wheels()}:/wheels", "-b"),
                 ],
                 stdin=subprocess.DEVNULL,
