@@ -85,6 +85,7 @@ class Watch:
         self._process.cpu_percent()
         self._counts: dict[str, _Minute] = {}
         self._loss: dict[str, tuple[_Minute, _Minute]] = {}
+        self._told: dict[str, tuple[float, int]] = {}  # when last told, and what was not told since
         self._nic_start: dict[str, int] = {}
         self._gone: set[str] = set()
         self._lag = 0.0
@@ -97,14 +98,19 @@ class Watch:
     def look(
         self, at: float, time: float, interfaces: Sequence[Interface], counters: Mapping[str, int]
     ) -> list[Health]:
-        """Every LOOK_S: what was lost since the last look, as events. Brings `figures` and `problems` up to date."""
+        """Every LOOK_S: what was lost, as events (each at once, then once a minute). Brings all else up to date."""
         self._measure()
         self.figures.lag_s, self._lag = round(self._lag, 2), 0.0
-        found = [
-            Health(time, what, float(gained), f"{gained} {WORDS[what]}" if what in WORDS else "")
-            for what, gained in self._gains(at, {**counters, "nic-drops": self._nic_drops(interfaces)})
-            if what in WORDS
-        ]
+        found = []
+        for what, gained in self._gains(at, {**counters, "nic-drops": self._nic_drops(interfaces)}):
+            told_at, kept = self._told.get(what, (-MINUTE_S, 0))
+            if not gained + kept or what not in WORDS:
+                continue
+            if at - told_at < MINUTE_S:  # once a minute: a flood must not fill the log
+                self._told[what] = told_at, kept + gained
+                continue
+            self._told[what] = at, 0
+            found.append(Health(time, what, float(gained + kept), f"{gained + kept} {WORDS[what]}"))
         self._losses(at, interfaces)
         self._gone = {one.name for one in interfaces if one.state == "gone"}
         return found
@@ -147,8 +153,7 @@ class Watch:
             pass
 
     def _gains(self, at: float, counters: Mapping[str, int]) -> list[tuple[str, int]]:
-        gains = [(what, self._counts.setdefault(what, _Minute()).add(at, value)) for what, value in counters.items()]
-        return [(what, gained) for what, gained in gains if gained]
+        return [(what, self._counts.setdefault(what, _Minute()).add(at, value)) for what, value in counters.items()]
 
     def _nic_drops(self, interfaces: Sequence[Interface]) -> int:
         """What the cards of the tapped interfaces dropped since the first look."""

@@ -61,7 +61,7 @@ class Service:
         self.watch = Watch(paths.state)
         self.offset_s = time.time() - time.monotonic()
         self.guard = Guard(config.home, Places(), offset_s=self.offset_s, own=machine.own(), resume=left.alerts)
-        self.writer.committed.update(alert.id for alert in left.alerts)
+        self.writer.committed.update(alert.id for alert in left.alerts if alert.state != "closed")
         self.since = time.time()
         self.stop = asyncio.Event()
         self.said: dict[str, str] = {}  # lasting troubles by cause: a bad configuration, rights left over

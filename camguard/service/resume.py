@@ -28,11 +28,14 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
     reader = Reader(paths.database)
     try:
         alerts = [alert for alert in map(alert_of, reader.open_alerts()) if alert]
+        lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
     finally:
         reader.close()
     if now - until <= RESUME_S:
-        return Left(alerts, rows, until)
+        # lately closed ones, too: the same viewer coming back is the same matter
+        closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
+        return Left([*alerts, *closed], rows, until)
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts]
     return Left((), [*rows, *map(row_of, closed)], until)
 

@@ -17,24 +17,9 @@ from camguard.errors import StoreError
 from camguard.events import SeenDevice
 from camguard.store import Reader, Row, Store, StoreTakenError, rfc3339
 from camguard.store.schema import DAMAGED_KEPT, DEVICES_KEPT
+from tests.store.rows import T0, alert, session
 
-T0 = 1_795_000_000.0
-
-
-def alert(number: int, time: float = T0, state: str = "open") -> Row:
-    body = {
-        "kind": "alert", "time": rfc3339(time), "camera": "porch", "id": f"a{number}", "type": "remote-stream",
-        "state": state, "title": "Somebody is watching: porch", "raised": rfc3339(T0 + number), "count": 1,
-    }  # fmt: skip
-    return Row("alert", time, "porch", f"a{number}", state, body)
-
-
-def session(number: int, time: float = T0, state: str = "open", size: int = 0) -> Row:
-    body = {
-        "kind": "session", "time": rfc3339(time), "camera": "porch", "id": f"s{number}", "state": state,
-        "started": rfc3339(time), "ended": rfc3339(time + 5) if state == "closed" else None, "evidence": ["x" * size],
-    }  # fmt: skip
-    return Row("session", time, "porch", f"s{number}", state, body)
+ROOT = str(Path(__file__).parents[2])
 
 
 def ids(store: Path) -> set[str]:
@@ -67,7 +52,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_writing import alert, session
+from tests.store.rows import alert, session
 from camguard.store import Store
 store = Store.open(Path(sys.argv[1]))
 number = int(sys.argv[3])
@@ -83,7 +68,7 @@ def test_kill_9_loses_no_alert_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged: set[str] = set()
     rng = random.Random(3)
     for round_ in range(12):
-        command = [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent), str(round_ * 100_000)]
+        command = [sys.executable, "-c", WRITER, str(path), ROOT, str(round_ * 100_000)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         acknowledged.add(f"a{child.stdout.readline().strip()}")
@@ -379,7 +364,7 @@ DISK_FULL = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_writing import alert, session
+from tests.store.rows import alert, session
 from camguard.errors import StoreError
 from camguard.store import Reader, Store
 path = Path(sys.argv[1]) / "state" / "guard.db"
@@ -411,8 +396,6 @@ def test_a_full_disk_is_said_in_one_line_and_loses_nothing(tmp_path: Path) -> No
         'mount -t tmpfs -o size=2m none "$1" && head -c 500000 /dev/zero > "$1/ballast" && exec "$2" -c "$3" "$1" "$4"'
     )
     command = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, DISK_FULL]
-    done = subprocess.run(
-        [*command, str(Path(__file__).parent)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run([*command, ROOT], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ok")
