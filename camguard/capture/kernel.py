@@ -37,8 +37,8 @@ _BOOK = struct.Struct("=4Q6QQQ4Q16xBx6s")
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000
 #: New one-packet connections told in one second; the rest (a flood) is told in the seconds after.
-_MOST_NEW = 4_096
-_MOST_GONE = 8_192
+_MOST_NEW = 3_072
+_MOST_GONE = 4_096
 _NOTHING = bytes(_SUMS)
 _SUM = struct.Struct("=QQQQIIII").unpack
 
@@ -137,6 +137,7 @@ class KernelLedger:
         crowded = self._is_crowded()
         new = 0
         told = self._told
+        alike: dict[bytes, bytes] = {}
         for keys, values in self._flows.batches():
             for place, (last_ns, flags_up, flags_down, proto, up, down) in enumerate(_PEEK.iter_unpack(values)):
                 if last_ns < since_ns:  # nothing new; is it over?
@@ -157,6 +158,7 @@ class KernelLedger:
                     new += 1
                     if new > _MOST_NEW:
                         continue
+                    sums = alike.setdefault(sums, sums)  # the entries of a flood are all the same
                 told[key] = sums
                 counts.append(_count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False))
         self._read_ns = now_ns
