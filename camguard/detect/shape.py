@@ -28,12 +28,14 @@ def live_media(
     dry_per_s: float = 2.5,
     one_sided: float = 3.0,
     answer_bytes: float = 80.0,
+    sound_answer_bytes: float = 16.0,
 ) -> str | None:
     """What makes the last `window_s` seconds look live, or None.
 
     `floor_kbps`: mean payload rate up (64 kbit/s sound and 150 kbit/s video lie above); `second_floor_kbps`: in nearly
     each second; `dry_per_s`: dry pauses, mean, with at most one second without; `one_sided`: up against down;
-    `answer_bytes`: bytes down for each dry pause that mean "ask and answer" on TCP.
+    `answer_bytes`, `sound_answer_bytes`: bytes down for each dry pause, or any pause, that mean "ask and answer" on TCP
+    (a firmware image sent to a camera in pieces of 352 bytes had 24 bytes of answer for each: reolink_e1 capture).
     """
     seconds = [second for second in history if second.at > now - window_s + 0.5]
     span_s = int(window_s)
@@ -51,7 +53,7 @@ def live_media(
         if proto == TCP and down >= answer_bytes * dry:
             return None
         return f"{rate_kbps:.0f} kbit/s in {dry / span_s:.0f} pictures a second for {span_s} seconds"
-    return _sound(seconds, rate_kbps)
+    return _sound(seconds, rate_kbps, answered=proto == TCP and down >= sound_answer_bytes * _pauses(seconds))
 
 
 def began(history: Sequence[Second], *, second_floor_kbps: float = 12.0, gap_s: float = 2.5) -> float:
@@ -69,6 +71,7 @@ def _sound(
     seconds: Sequence[Second],
     rate_kbps: float,
     *,
+    answered: bool,
     most_kbps: float = 320.0,
     most_packet_bytes: float = 1000.0,
     pauses_per_s: float = 4.0,
@@ -77,11 +80,15 @@ def _sound(
     """Steady small packets with pauses: sound alone (lab.md: 64 kbit/s gave 0 dry but 8 plain pauses a second)."""
     packets = sum(second.packets_up for second in seconds)
     up = [second.up for second in seconds]
-    if rate_kbps > most_kbps or not packets or sum(up) / packets > most_packet_bytes:
+    if answered or rate_kbps > most_kbps or not packets or sum(up) / packets > most_packet_bytes:
         return None
-    if sum(second.pauses for second in seconds) < pauses_per_s * len(seconds):
+    if _pauses(seconds) < pauses_per_s * len(seconds):
         return None
     mean = fmean(up)
     if sum(abs(value - mean) > unsteady * mean for value in up) > 1:
         return None
     return f"a steady {rate_kbps:.0f} kbit/s in small packets, like sound, for {len(seconds)} seconds"
+
+
+def _pauses(seconds: Sequence[Second]) -> int:
+    return sum(second.pauses for second in seconds)

@@ -53,6 +53,12 @@ def test_pieces_that_are_each_answered_are_an_upload() -> None:
     assert live_media(asked, now=6.0, proto=UDP), "in a datagram protocol acknowledgements are payload"
 
 
+def test_small_pieces_that_are_each_answered_are_no_sound() -> None:
+    rows = seconds(up=4928, dry=0, pauses=14, packets=14, down=336)
+    assert live_media(rows, now=6.0, proto=TCP) is None
+    assert live_media([second._replace(up=8000) for second in rows], now=6.0, proto=UDP)
+
+
 def test_sound_must_be_steady() -> None:
     rows = [
         second._replace(up=2_000 if second.at % 2 else 16_000) for second in LIVE["sound of 64 kbit/s in small packets"]
