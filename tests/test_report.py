@@ -93,7 +93,7 @@ def test_words_of_every_combination_fit_and_are_plain() -> None:
         one = alert(type=kind, confidence=confidence, state=state, peer=peer, detail=detail, time=RAISED + 840, count=3)
         title, body = report.words(one, ZONE)
         assert_fit(title, body)
-        assert body.endswith(("?", ".", "camguard check", "camguard sessions", "camguard alerts")), body
+        assert body.endswith(("?", ".", "camguard check", "docs/safety.md", "camguard alerts", "--revoke 3")), body
         count += 1
     assert count == 8 * 3 * 3 * 13 * 12
 
@@ -146,7 +146,7 @@ ROWS = [
         alert(state="closed", time=RAISED + 845, ended=RAISED + 840, bytes_up=104_000_000),
         "Watching ended: Nursery, 14 minutes",
         "An address of OVH in France (51.68.x.x) received live video from 22:14 to 22:28 (104 MB)."
-        " The record is kept: camguard sessions",
+        " The record is kept. Not you? Safe next steps: docs/safety.md",
     ),
     (
         alert(type="lan-stream", severity="warning", peer=Peer("192.168.1.77", 1, scope="lan")),

@@ -4,13 +4,17 @@ Order in each: what, which camera; since when; who as organisation and country; 
 is said of what was recognised as video, "may be being watched" of what only looks like it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from camguard.events import Alert
+from camguard.report import blind
 from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, capital, clock, cut, duration, name, size, when
 from camguard.report.who import peer_of, who, who_short
 
+#: How the title of a matter begins that ended because the owner said so.
+SETTLED = "Settled:"
 #: What judge/rules.py says when no rule speaks of the viewer.
 USUAL_REASON = "it is none of your devices and nothing you expect"
 
@@ -20,7 +24,11 @@ USUAL_REASON = "it is none of your devices and nothing you expect"
 
 def words(alert: Alert, zone: str = "UTC") -> tuple[str, str]:
     """Title (at most 60 characters) and body (at most 200) of an alert, for a person."""
-    title, body = _WORDS.get(alert.type, _other)(alert, name(alert.camera, MAX_CAMERA), zone)
+    camera = name(alert.camera or "", MAX_CAMERA)
+    if alert.state == "closed" and alert.detail.get("settled"):
+        title, body = _settled(alert, camera, zone)
+    else:
+        title, body = _WORDS.get(alert.type, _other)(alert, camera, zone)
     return cut(title, MAX_TITLE), cut(body, MAX_BODY)
 
 
@@ -65,7 +73,9 @@ def _again(alert: Alert) -> str:
 def _fit(first: str, middle: str, last: str) -> str:
     """Three sentences in the room that a body has: the middle one is left out first; the next step always stays."""
     whole = " ".join(part for part in (first, middle, last) if part)
-    return whole if len(whole) <= MAX_BODY else f"{cut(first, MAX_BODY - len(last) - 1)} {last}"
+    if len(whole) <= MAX_BODY:
+        return whole
+    return f"{cut(first, MAX_BODY - len(last) - 1)} {last}" if last else cut(first, MAX_BODY)
 
 
 def _goes(alert: Alert, zone: str) -> str:
@@ -115,7 +125,7 @@ def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     title = f"Watching ended: {camera}, {length}"
     if alert.confidence != "certain":
         title = f"It ended: {camera}, {length}"
-    return title, f"{target} {got} {span}. The record is kept: camguard sessions"
+    return title, _fit(f"{target} {got} {span}.", "The record is kept.", "Not you? Safe next steps: docs/safety.md")
 
 
 def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -142,41 +152,28 @@ def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     return f"{sure} against your wish: {camera}{_again(alert)}", _fit(_goes(alert, zone), f"{why}.", "Was this you?")
 
 
-_BLIND = {
-    "nothing": "No traffic seen since {since}.",
-    "broadcast-only": "Since {since} only its calls to everybody are seen, not what it sends to one place.",
-    "up-only": "Since {since} only what it sends is seen, not what it receives.",
-    "down-only": "Since {since} only what it receives is seen, not what it sends.",
-    "interface-gone": "The network interface {interface} is gone since {since}.",
-}
+_DECISION = re.compile(r" \(decision (\d+)\)$")
 
 
-def _blind(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
-    one = bool(alert.camera) and alert.camera != "*"
-    what = camera if one else "your cameras"
-    length = duration(_length_s(alert))
-    if alert.state == "closed":
-        ended = alert.ended if alert.ended is not None else alert.time
-        return (
-            f"camguard sees {what} again",
-            f"From {when(alert.started, ended, zone)} to {clock(ended, zone)} ({length}) no alert could come for "
-            f"{'this camera' if one else 'any camera'}. Now it is seen.",
-        )
-    how = str(alert.detail.get("how") or "nothing")
-    interface = name(str(alert.detail.get("interface") or ""), 15) if alert.detail.get("interface") else ""
-    first = _BLIND.get(how, _BLIND["nothing"]).format(since=_since(alert, zone), interface=interface)
-    first = first.replace("  ", " ")
-    partly = how in ("up-only", "down-only", "broadcast-only")
-    whom = "this camera" if one else "any camera"
-    if how == "up-only":
-        lost = "Log-ins and commands to it will be missed."
+def _settled(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
+    """A matter that ended because the owner, or a rule, says that it is fine; the viewing may go on."""
+    reason = str(alert.detail["settled"])
+    found = _DECISION.search(reason)
+    said = _DECISION.sub("", reason)
+    by = name(str(alert.detail["settled_by"]), 24) if alert.detail.get("settled_by") else ""
+    until = alert.detail.get("settled_until")
+    title = f"{SETTLED} {camera}"
+    if said.startswith("you "):
+        title += f", {name(said, MAX_TITLE)}"
+    if isinstance(until, int | float):
+        holds = f"That holds until {when(float(until), alert.time, zone)}"
+    elif "it was you" in said:
+        holds = "That holds for this viewing only"
     else:
-        lost = f"Until this is fixed, no alert can come for {whom}."
-    if alert.state == "update":
-        title = f"Still not seeing {what}: {length}"
-    else:
-        title = f"camguard sees only a part of {what}" if partly else f"camguard cannot see {what} any more"
-    return title, f"{first} {lost} Run: camguard check"
+        holds = "That holds from now on"
+    first = f"{capital(who(alert.peer))}: {name(said, 72)}{f' ({by})' if by else ''}."
+    undo = f"Undo: camguard allow --revoke {found[1]}" if found else ""
+    return title, _fit(f"{first} {holds}; camguard goes on looking.", "", undo)
 
 
 #: The alerts of later versions: what is said until they have words of their own.
@@ -205,7 +202,7 @@ _WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
     "remote-stream": _watching,
     "lan-stream": _lan,
     "privacy": _privacy,
-    "guard-blind": _blind,
+    "guard-blind": lambda alert, _camera, zone: blind.words(alert, zone),
 }
 
 
