@@ -23,6 +23,7 @@ BATCH_ROWS = 50
 BATCH_S = 5.0
 AGAIN_S = 15.0  # between two tries to open or use a store that failed
 UNSAVED_ALERTS = 1000
+PIECE = 2048  # bytes printed at a time
 
 
 class Item(NamedTuple):
@@ -47,13 +48,14 @@ class Printer:
             return
         poll = select.poll()
         poll.register(self.fd, select.POLLOUT)
+        data = (text + "\n").encode("utf-8", "replace")
         try:
-            if not poll.poll(wait_s * 1000):
-                self.lost += 1
-                return
-            data = (text + "\n").encode("utf-8", "replace")
             while data:
-                data = data[os.write(self.fd, data) :]
+                if not poll.poll(wait_s * 1000):
+                    self.lost += 1
+                    return
+                # a pipe that can be written takes a page without waiting for its reader (pipe(7))
+                data = data[os.write(self.fd, data[:PIECE]) :]
         except OSError:
             self.gone = True
             self.lost += 1
@@ -62,7 +64,9 @@ class Printer:
 class Writer:
     """Owns the store. `run` is the thread's whole life; everything else public is for the loop's thread."""
 
-    def __init__(self, store: Store | None, open_store: Callable[[], Store], printer: Printer) -> None:
+    def __init__(
+        self, store: Store | None, open_store: Callable[[], Store], printer: Printer, *, again_s: float = AGAIN_S
+    ) -> None:
         self.printer = printer
         self.trouble: str | None = None  # what is wrong with the store now, one sentence
         self.told: list[str] = []  # sentences from the store (a damaged file put aside), for the loop to take
@@ -72,6 +76,7 @@ class Writer:
         self.worst_commit_s = 0.0
         self._store = store
         self._open_store = open_store
+        self._again_s = again_s
         self._tried_at = time.monotonic()
         self._items: deque[Item] = deque()
         self._alerts_waiting = 0
@@ -200,13 +205,13 @@ class Writer:
         return True
 
     def _say(self, item: Item) -> None:
-        if item.line is not None:
-            self.printer.line(item.line)
         if item.row.id is not None:
             if item.row.state == "closed":
                 self.committed.discard(item.row.id)
             else:
                 self.committed.add(item.row.id)
+        if item.line is not None:
+            self.printer.line(item.line)
 
     def _job(self, job: Callable[[Store], Any], done: Callable[[Any], None] | None) -> None:
         answer: Any = None
@@ -226,7 +231,7 @@ class Writer:
 
     def _usable(self) -> Store | None:
         """The store; opened anew, from time to time, where it could not be opened before."""
-        if self._store is None and time.monotonic() - self._tried_at >= AGAIN_S:
+        if self._store is None and time.monotonic() - self._tried_at >= self._again_s:
             self._tried_at = time.monotonic()
             try:
                 self._store = self._open_store()

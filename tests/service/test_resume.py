@@ -1,0 +1,75 @@
+"""What the run before left: alerts go on after a short absence, everything is closed after a long one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from camguard import report
+from camguard.config import paths
+from camguard.events import Alert, Peer
+from camguard.service.resume import RESUME_S, alert_of, row_of, what_was_left
+from camguard.store import Reader, Store, write_now
+from tests.store.rows import session
+
+T = 1_795_000_000.0
+PEER = Peer("203.0.113.9", 443, scope="wan", org="Example", country="France")
+ALERT = Alert(
+    id="a1", time=T, camera="porch", type="remote-stream", severity="critical", confidence="certain", reason="why",
+    evidence=("PLAY was answered 200",), peer=PEER, session="s1", raised=T - 5, started=T - 7, count=2, state="open",
+)  # fmt: skip
+
+
+def left_behind(folder: Path, died: float) -> Store:
+    store = Store.open(folder / "guard.db")
+    store.note_start(T - 100)
+    closed = replace(ALERT, id="a2", state="closed")
+    blind = replace(ALERT, id="a3", state="closed", type="guard-blind", peer=None)
+    store.write([row_of(ALERT), row_of(closed), row_of(blind), session(1, T)], durable=True)
+    store.note_beat(died)
+    store.close()
+    return Store.open(folder / "guard.db")
+
+
+def test_an_alert_survives_the_store() -> None:
+    assert alert_of(report.as_dict(ALERT)) == ALERT
+    assert alert_of({"id": "a1"}) is None
+    assert alert_of(report.as_dict(ALERT) | {"raised": "soon"}) is None
+    assert alert_of(report.as_dict(ALERT) | {"peer": {"ip": "x"}}) is None
+
+
+def test_the_first_run_ever(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "guard.db")
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T)
+    assert (left.alerts, left.rows, left.looked_until) == ((), (), None)
+    store.close()
+
+
+def test_a_short_absence(tmp_path: Path) -> None:
+    store = left_behind(tmp_path, died=T + 10)
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T + 60)
+    assert [alert.id for alert in left.alerts] == ["a1", "a2"], "open ones, and lately closed viewings"
+    assert left.looked_until == T + 10
+    (row,) = left.rows
+    assert (row.kind, row.id, row.state, row.time) == ("session", "s1", "closed", T + 10)
+    store.close()
+
+
+def test_a_long_absence_closes_everything(tmp_path: Path) -> None:
+    store = left_behind(tmp_path, died=T + 10)
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T + RESUME_S + 60)
+    assert left.alerts == ()
+    store.write(left.rows, durable=True)
+    reader = Reader(store.path)
+    assert reader.open_alerts() == []
+    assert reader.open_sessions() == []
+    (closed,) = [body for body in reader.alerts() if body["id"] == "a1"]
+    assert closed["title"].startswith("Watching ended")
+    store.close()
+
+
+def test_the_live_figures_know_the_second_of_death(tmp_path: Path) -> None:
+    store = left_behind(tmp_path, died=T + 10)
+    write_now(tmp_path / "now.json", {})  # as if written right now, T + 35
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T + 35)
+    assert left.looked_until is not None
+    assert abs(left.looked_until - (T + 35)) < 2
+    store.close()
