@@ -21,6 +21,9 @@
 #define HOST_OPENINGS 256
 #define HOST_LATER 128
 #define LINK 128
+#define ALL_FLAGS 256
+#define ALL_OPENINGS 768
+#define ALL_LATER 512
 #define SHORT 512
 #define SNAP 2048
 #define NESTED 8
@@ -63,7 +66,7 @@ struct book {
 	__u64 malformed;
 	__u64 created; /* entries in `flows`, ever */
 	__u32 window;
-	__u16 used[6]; /* flags, openings, later: down, up */
+	__u16 used[7]; /* flags, openings, later: down, up; the link's talk (book 0, whose other six are of all cameras) */
 	__u8 other_first_up, pad;
 	__u8 other_mac[6];
 };
@@ -129,7 +132,7 @@ volatile __u64 by_address = 0;
 
 static const struct flow empty;
 
-enum { KIND_FLAGS = 0, KIND_OPENINGS = 2, KIND_LATER = 4 };
+enum { KIND_FLAGS = 0, KIND_OPENINGS = 2, KIND_LATER = 4, KIND_LINK = 6 };
 
 /* One frame: its headers as loaded, and what they say. It lives in ledger()'s stack and is cleared there by one helper
  * call; the functions below get a pointer to it, so that hardly anything else is ever written to a stack.
@@ -519,7 +522,7 @@ INLINE int spend(struct book *book, int kind, __u16 limit, __u32 window)
 {
 	if (book->window != window) {
 		book->window = window;
-		for (int i = 0; i < 6; i++)
+		for (int i = 0; i < 7; i++)
 			book->used[i] = 0;
 	}
 	if (book->used[kind] >= limit) {
@@ -528,6 +531,18 @@ INLINE int spend(struct book *book, int kind, __u16 limit, __u32 window)
 	}
 	book->used[kind]++;
 	return 1;
+}
+
+/* Of one camera's budget, and of that of all cameras together: what the guard can read in a second. */
+INLINE int spend_both(struct book *book, int kind, __u16 limit, __u16 all, __u32 window)
+{
+	__u32 zero = 0;
+	struct book *link;
+
+	if (!spend(book, kind, limit, window))
+		return 0;
+	link = bpf_map_lookup_elem(&books, &zero);
+	return link && spend(link, kind, all, window);
 }
 
 INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window)
@@ -560,18 +575,18 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 			flow->said_down++;
 	}
 	if (opening)
-		return spend(book, KIND_OPENINGS + up, HOST_OPENINGS, work->now >> 30);
+		return spend_both(book, KIND_OPENINGS + up, HOST_OPENINGS, ALL_OPENINGS, work->now >> 30);
 	if (work->proto == TCP && work->flags & (FIN | SYN | RST))
-		return spend(book, KIND_FLAGS + up, HOST_FLAGS, work->now >> 30);
+		return spend_both(book, KIND_FLAGS + up, HOST_FLAGS, ALL_FLAGS, work->now >> 30);
 	if (!work->length)
 		return 0;
 	if (work->sport == 53 || work->dport == 53)
-		return spend(book, KIND_LATER + up, HOST_LATER, work->now >> 30);
+		return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
 	if ((up || !flow || work->length > SHORT) && (work->proto != TCP || !begins(skb, work)))
 		return 0;
 	if (flow && !spend_flow(book, flow, up, work->now >> 30))
 		return 0;
-	return spend(book, KIND_LATER + up, HOST_LATER, work->now >> 30);
+	return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
 }
 
 /* Make the entry of the connection in work->ends; null when there is no room. */
@@ -763,7 +778,7 @@ FUNCTION int link_talk(__u64 now, int malformed)
 		return 0;
 	if (malformed)
 		ADD(book->malformed, 1);
-	return spend(book, 0, LINK, now >> 30);
+	return spend(book, KIND_LINK, LINK, now >> 30);
 }
 
 /* The headers as far as they go; the constants are the lengths of whole headers, because a load is all or nothing. */

@@ -32,7 +32,7 @@ _FLOW = struct.Struct("=QQQQIIIIQQQII2xBBBx4x6s")
 _SUMS = 48
 _PEEK = struct.Struct("=56xQ18xBBxBBB8x")  # last_ns, flags up, flags down, protocol, payload packets up, down
 # struct book: the camera's sums; what has no entry; first, last; overflow, spent, malformed, created; first up, MAC
-_BOOK = struct.Struct("=4Q6QQQ4Q16xBx6s")
+_BOOK = struct.Struct("=4Q6QQQ4Q18xBx6s6x")
 
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000

@@ -13,15 +13,20 @@ differential test holds the two together. The rules, in one place for both:
 - Fragments after the first are joined to their connection through a small table (identification -> ports).
 - Handed up: openings (the first payload packets each way, TCP SYN, FIN, RST), DNS of the cameras, ARP, NDP, DHCP, mDNS,
   SSDP and WS-Discovery of everybody, malformed frames, later packets that begin like a request or an answer, and short
-  ones from peer to camera; each kind has a budget per host and direction and window of 2**30 ns (1.07 s).
+  ones from peer to camera; within budgets (budget.py).
 """
 
+import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from camguard.capture import budget
+from camguard.capture.budget import BEGINNINGS, ENDS, FIRST, FLOW_LATER, SHORT
+from camguard.capture.budget import DISCOVERY_PORTS as DISCOVERY_PORTS  # noqa: PLC0414 - filter.py takes them from here
+from camguard.capture.budget import NDP_TYPES as NDP_TYPES  # noqa: PLC0414
 from camguard.decode import Hosts, decode, flow_key
 from camguard.errors import Malformed
-from camguard.events import FIN, ICMPV6, RST, SYN, TCP, UDP, FlowCount, Frame, Host, Packet, pack_key, unpack_key
+from camguard.events import FIN, RST, TCP, UDP, FlowCount, Frame, Host, Packet, pack_key, unpack_key
 
 #: Entries in all.
 CAPACITY = 65_536
@@ -37,23 +42,9 @@ TCP_IDLE_S, OTHER_IDLE_S, ENDED_IDLE_S = 300.0, 60.0, 5.0
 #: a flood is made of them. Running sessions never go before their idle time.
 THIN, THIN_IDLE_S = 1, 2.0
 
-# Budgets of frames handed up, each per window of 2**30 ns.
-FIRST = 8  # payload packets at the start of each connection, each way
-FLOW_LATER = 16  # later packets of one connection, each way
-HOST_FLAGS = 128  # SYN, FIN, RST of one camera, each way
-HOST_OPENINGS = 256  # first payload packets of one camera's connections, each way: the reserve for what is new
-HOST_LATER = 128  # later packets and DNS of one camera, each way
-LINK = 128  # ARP, NDP, DHCP, discovery talk, malformed frames
-SHORT = 512  # bytes of payload up to which a later packet to the camera is short
-
-DISCOVERY_PORTS = frozenset({67, 68, 546, 547, 1900, 3702, 5353})
-NDP_TYPES = frozenset({133, 134, 135, 136})
-#: The first four bytes of requests and answers (RFC 9110, RFC 7826).
-BEGINNINGS = frozenset(
-    b"RTSP,HTTP,GET ,POST,PUT ,HEAD,OPTI,DELE,PATC,CONN,DESC,SETU,PLAY,PAUS,TEAR,ANNO,RECO,GET_,SET_,REDI".split(b",")
-)
-
-_ENDS = SYN | FIN | RST
+# Ethernet, IPv4 without options, no fragment: MACs, ethertype, version, total length, fragment, protocol, ends
+_PLAIN = struct.Struct("!12sHBxH2xHxB2x12s").unpack_from
+_MOST_KNOWN = 65_536
 
 
 def share_of(capacity: int, hosts: int) -> int:
@@ -79,17 +70,18 @@ class _Flow:
     """One connection: what it is, and what it did since the last collect."""
 
     __slots__ = (
-        "dry", "first_at", "first_up", "flags_down", "flags_up", "key", "largest_up", "last_at", "last_length",
-        "later_down", "later_up", "packets_down", "packets_up", "pauses", "payload_down", "payload_up", "payload_up_at",
-        "peer_mac", "proto", "said_down", "said_up", "window", "wire_down", "wire_up",
+        "dns", "dry", "first_at", "first_up", "flags_down", "flags_up", "gone", "key", "largest_up", "last_at",
+        "last_length", "later_down", "later_up", "packets_down", "packets_up", "pauses", "payload_down", "payload_up",
+        "payload_up_at", "peer_mac", "proto", "said_down", "said_up", "window", "wire_down", "wire_up",
     )  # fmt: skip
 
-    def __init__(self, key: bytes, proto: int, at: float, up: bool) -> None:
-        self.key, self.proto, self.first_at, self.last_at, self.first_up = key, proto, at, at, up
+    def __init__(self, key: bytes, proto: int, at: float, up: bool, dns: bool = False) -> None:
+        self.key, self.proto, self.first_at, self.last_at, self.first_up, self.dns = key, proto, at, at, up, dns
         self.payload_up_at = -1.0
         self.largest_up = self.last_length = self.flags_up = self.flags_down = self.said_up = self.said_down = 0
         self.window = self.later_up = self.later_down = 0
         self.peer_mac = b""
+        self.gone = False
         self.reset()
 
     def reset(self) -> None:
@@ -97,75 +89,160 @@ class _Flow:
         self.wire_up = self.wire_down = self.payload_up = self.payload_down = 0
         self.packets_up = self.packets_down = self.pauses = self.dry = 0
 
+    def is_over(self, at: float, crowded: bool) -> bool:
+        """Whether it is forgotten at `at`."""
+        idle = at - self.last_at
+        if idle > idle_s(self.proto, self.flags_up, self.flags_down):
+            return True
+        return crowded and idle > THIN_IDLE_S and self.said_up + self.said_down <= THIN
 
-class _HostBook:
-    """What one camera used of its share and of its budgets."""
+    def count(self, at: float, closed: bool) -> FlowCount:
+        """What it did in the interval that ends at `at`."""
+        return FlowCount(
+            self.key, at, self.first_at, self.last_at, self.wire_up, self.wire_down, self.payload_up,
+            self.payload_down, self.packets_up, self.packets_down, self.pauses, self.dry, self.largest_up,
+            self.flags_up, self.flags_down, self.first_up, self.peer_mac, closed,
+        )  # fmt: skip
 
-    __slots__ = ("entries", "number", "other", "spent", "used", "window")
+
+class _Book:
+    """One camera: its share of the table, its budget, and its zero-key entry."""
+
+    __slots__ = ("budget", "entries", "number", "other")
 
     def __init__(self, number: int) -> None:
-        self.number, self.entries, self.window, self.spent = number, 0, -1, 0
-        self.used = [0, 0, 0, 0, 0, 0]  # flags, openings, later; down is even, up is odd
+        self.number, self.entries, self.budget = number, 0, budget.of_camera()
         self.other: _Flow | None = None
-
-
-_FLAGS, _OPENINGS, _LATER = 0, 2, 4
-_LIMITS = (HOST_FLAGS, HOST_FLAGS, HOST_OPENINGS, HOST_OPENINGS, HOST_LATER, HOST_LATER)
 
 
 class Ledger:
     """Counts frames of `hosts`; `capacity` entries in all."""
 
     def __init__(self, hosts: Iterable[Host], *, capacity: int = CAPACITY) -> None:
-        self._flows: dict[bytes, _Flow] = {}
-        self._changed: dict[bytes, _Flow] = {}
         self._ports: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._capacity = capacity
+        self._link = budget.Budget()
+        self._spent_before = self._later_refused = 0
+        self._counters = {"flows-overflow": 0, "malformed": 0, "fragments-evicted": 0}
+        self._books: dict[int, _Book] = {}
         self.set_hosts(hosts)
-        self._link_window, self._link_used = -1, 0
-        self._counters = {"flows-overflow": 0, "budget-spent": 0, "malformed": 0, "fragments-evicted": 0}
+
+    def set_hosts(self, hosts: Iterable[Host]) -> None:
+        """Guard these cameras from now on; their numbers may mean others than before, so everything starts anew."""
+        listed = tuple(hosts)
+        self._hosts = Hosts(listed)
+        self._spent_before += sum(book.budget.spent for book in self._books.values())
+        self._books = {host.number: _Book(host.number) for host in listed}
+        self._share = share_of(self._capacity, len(listed))
+        self._flows: dict[bytes, _Flow] = {}
+        self._changed: dict[bytes, _Flow] = {}
+        # plain frames that were decoded once -> whose they are: protocol, MACs, addresses and ports -> entry, book, up
+        self._known: dict[int, dict[bytes, tuple[_Flow, _Book, bool]]] = {TCP: {}, UDP: {}}
 
     def packet(self, frame: Frame) -> bool:
         """Count one frame; True when its content is handed up."""
-        window = int(frame.at * 1e9) >> 30
+        at, data, wire_len, link, gso_size, _ = frame
+        if link == 1 and 53 < len(data) <= wire_len:
+            macs, kind, first, total, place, proto, ends = _PLAIN(data)
+            if kind == 0x0800 and first == 0x45 and not place & 0x3FFF and (proto in (TCP, UDP)):
+                known = self._known[proto].get(macs + ends)
+                if known is not None and not known[0].gone and 28 <= total <= wire_len - 14 and not gso_size:
+                    return self._again(known, at, data, wire_len, total, proto)
         try:
             packet = decode(frame)
         except Malformed:
-            self._counters["malformed"] += 1
-            for number, up in self._hosts.find_malformed(frame):
-                macs = (frame.data[6:12], frame.data[:6])
-                wire = max(frame.wire_len, len(frame.data))
-                self._count(self._other(number, frame.at, up), frame.at, up, wire, 0, 1, 0, 0, 0, macs)
-            return self._spend_link(window)
-        hand_up = _is_link_talk(packet) and self._spend_link(window)
-        for number, up in self._hosts.find(packet):
-            hand_up |= self._account(packet, number, up, window)
+            return self._malformed(frame)
+        hand_up = budget.is_link_talk(packet)
+        if hand_up:
+            hand_up = self._link.spend(budget.TALK, budget.window_of(at))
+            ours = self._hosts.find(packet)
+        else:
+            ours = self._hosts.find(packet)
+            if len(ours) == 1 and link == 1:
+                return self._account(packet, *ours[0], data)
+        for number, up in ours:
+            hand_up |= self._account(packet, number, up, None)
         return hand_up
 
-    def _account(self, packet: Packet, number: int, up: bool, window: int) -> bool:
-        """Count `packet` for one camera; True when it is handed up."""
-        at, payload_len, proto = packet.at, packet.payload_len, packet.proto
+    def _again(  # the same as _account, for the plain frames of a connection that was seen before: most of all frames
+        self, known: tuple[_Flow, _Book, bool], at: float, data: bytes, wire_len: int, total: int, proto: int
+    ) -> bool:
+        flow, book, up = known
+        flags = 0
+        if proto == TCP:
+            header = data[46] >> 2 & 0x3C
+            flags, start, length = data[47], 34 + header, total - 20 - header
+            if header < 20 or length < 0:
+                return self._malformed(Frame(at, data, wire_len))
+        else:
+            start, length = 42, total - 28
+            claimed = data[38] << 8 | data[39]
+            if claimed and not 8 <= claimed <= length + 8:
+                return self._malformed(Frame(at, data, wire_len))
+        self._changed[flow.key] = flow
+        if at > flow.last_at:  # noqa: PLR1730 - a call of max() costs a tenth of it all
+            flow.last_at = at
+        if up:
+            flow.wire_up += wire_len
+            flow.packets_up += 1
+            flow.flags_up |= flags
+            if length:
+                flow.payload_up += length
+                if at - flow.payload_up_at >= _PAUSE_S and flow.payload_up_at >= 0:
+                    flow.pauses += 1
+                    flow.dry += flow.last_length < flow.largest_up
+                flow.payload_up_at, flow.last_length = at, length
+                if length > flow.largest_up:  # noqa: PLR1730
+                    flow.largest_up = length
+        else:
+            flow.wire_down += wire_len
+            flow.packets_down += 1
+            flow.flags_down |= flags
+            flow.payload_down += length
+        mac = data[:6] if up else data[6:12]
+        if mac != flow.peer_mac:
+            _remember(flow, mac)
+        if not length and not flags & ENDS:
+            return False
+        return self._hands_up(book, flow, up, at, proto, flags, length, data[start : start + 4])
+
+    def _malformed(self, frame: Frame) -> bool:
+        """A frame that lies: it counts for the cameras whose MACs it bears."""
+        self._counters["malformed"] += 1
+        for number, up in self._hosts.find_malformed(frame):
+            flow = self._other(number, frame.at, up)
+            self._count(flow, up, frame.at, max(frame.wire_len, len(frame.data)), 0, 1, 0)
+            _remember(flow, frame.data[:6] if up else frame.data[6:12])
+        return self._link.spend(budget.TALK, budget.window_of(frame.at))
+
+    def _account(self, packet: Packet, number: int, up: bool, data: bytes | None) -> bool:
+        """Count `packet` for one camera; True when it is handed up. `data`: remember how to find its entry again."""
+        at, length, proto = packet.at, packet.payload_len, packet.proto
         inner = packet.fragment is not None and packet.fragment[1] > 0
         if packet.fragment is not None:
             packet = self._join(packet, packet.fragment)
         book = self._books[number]
-        flow = self._find(book, packet, up) if packet.src else None
-        wire, segments, last, largest = packet.wire_len, 1, payload_len, payload_len
-        if packet.gso_size and payload_len > packet.gso_size:
+        found = self._find(book, packet, up) if packet.src else None
+        flow = found or self._other(number, at, up)
+        wire, segments, last, largest = packet.wire_len, 1, length, length
+        if packet.gso_size and length > packet.gso_size:
             largest = packet.gso_size
-            segments = -(-payload_len // largest)
-            last = payload_len - (segments - 1) * largest
-            wire += (segments - 1) * (packet.wire_len - payload_len)
-        macs = (packet.src_mac, packet.dst_mac)
-        talks = payload_len > 0 and proto in (TCP, UDP)
-        self._count(
-            flow or self._other(number, at, up),
-            at, up, wire, payload_len, segments, packet.tcp_flags if flow else 0,
-            last if talks and flow else 0, largest, macs,
-        )  # fmt: skip
-        if inner or proto not in (TCP, UDP):
+            segments = -(-length // largest)
+            last = length - (segments - 1) * largest
+            wire += (segments - 1) * (packet.wire_len - length)
+        self._count(flow, up, at, wire, length, segments, packet.tcp_flags if found else 0)
+        _remember(flow, packet.dst_mac if up else packet.src_mac)
+        if proto not in (TCP, UDP):
             return False
-        return self._hands_up(book, flow, packet, up, window)
+        if found and up and length:
+            _pause(flow, at, last, largest)
+        if inner:
+            return False
+        if data is not None and found and packet.fragment is None and data[12:15] == b"\x08\x00\x45":
+            if len(self._known[proto]) >= _MOST_KNOWN:
+                self._known[proto].clear()
+            self._known[proto][data[:12] + data[26:38]] = (found, book, up)
+        return self._hands_up(book, found, up, at, proto, packet.tcp_flags, length, packet.payload[:4])
 
     def _join(self, packet: Packet, fragment: tuple[int, int, bool]) -> Packet:
         """Remember the ports of a first fragment; give them to the later ones."""
@@ -181,7 +258,7 @@ class Ledger:
         sport, dport = self._ports.get(where, (0, 0))
         return packet._replace(sport=sport, dport=dport)
 
-    def _find(self, book: _HostBook, packet: Packet, up: bool) -> _Flow | None:
+    def _find(self, book: _Book, packet: Packet, up: bool) -> _Flow | None:
         """The entry of this packet's connection, made when it is new; None when there is no room."""
         key = flow_key(book.number, up, packet)
         flow = self._flows.get(key)
@@ -189,7 +266,8 @@ class Ledger:
             if len(self._flows) >= self._capacity or book.entries >= self._share:
                 self._counters["flows-overflow"] += 1
                 return None
-            flow = self._flows[key] = _Flow(key, packet.proto, packet.at, up)
+            dns = 53 in (packet.sport, packet.dport)
+            flow = self._flows[key] = _Flow(key, packet.proto, packet.at, up, dns)
             book.entries += 1
         return flow
 
@@ -200,63 +278,47 @@ class Ledger:
             book.other = _Flow(pack_key(number, 0, 0, 0, bytes(4)), 0, at, up)
         return book.other
 
-    def _count(
-        self, flow: _Flow, at: float, up: bool, wire: int, payload: int, packets: int, flags: int,
-        last: int, largest: int, macs: tuple[bytes, bytes],
-    ) -> None:  # fmt: skip
-        """Add one packet to an entry. `last` is 0 for what is no payload of TCP or UDP: such packets have no pauses."""
+    def _count(self, flow: _Flow, up: bool, at: float, wire: int, payload: int, packets: int, flags: int) -> None:
+        """Add one packet to an entry."""
         self._changed[flow.key] = flow
         flow.last_at = max(flow.last_at, at)
-        source, target = macs
         if up:
             flow.wire_up += wire
             flow.payload_up += payload
             flow.packets_up += packets
             flow.flags_up |= flags
-            if last:
-                if flow.payload_up_at >= 0 and at - flow.payload_up_at >= _PAUSE_S:
-                    flow.pauses += 1
-                    flow.dry += flow.last_length < flow.largest_up
-                flow.payload_up_at, flow.last_length = at, last
-                flow.largest_up = max(flow.largest_up, largest)
-            if target and (not target[0] & 1 or not flow.peer_mac or flow.peer_mac[0] & 1):
-                flow.peer_mac = target
         else:
             flow.wire_down += wire
             flow.payload_down += payload
             flow.packets_down += packets
             flow.flags_down |= flags
-            if source:
-                flow.peer_mac = source
 
-    def _hands_up(self, book: _HostBook, flow: _Flow | None, packet: Packet, up: bool, window: int) -> bool:
-        """Whether the content of this TCP or UDP packet is worth reading, and the budgets allow it."""
-        opening = False
-        if packet.payload_len and flow is not None:
-            opening = (flow.said_up if up else flow.said_down) < FIRST
-            if opening and up:
+    def _hands_up(
+        self, book: _Book, flow: _Flow | None, up: bool, at: float, proto: int, flags: int, length: int, start: bytes
+    ) -> bool:
+        """Whether the content of this TCP or UDP packet (its first bytes: `start`) is worth reading and affordable."""
+        if length and flow is not None and (flow.said_up if up else flow.said_down) < FIRST:
+            if up:
                 flow.said_up += 1
-            elif opening:
+            else:
                 flow.said_down += 1
-        if opening:
-            return self._spend(book, _OPENINGS + up, window)
-        if packet.proto == TCP and packet.tcp_flags & _ENDS:
-            return self._spend(book, _FLAGS + up, window)
-        if not packet.payload_len:
+            return self._spend(book, budget.OPENINGS + up, at)
+        if proto == TCP and flags & ENDS:
+            return self._spend(book, budget.FLAGS + up, at)
+        if not length:
             return False
-        if packet.sport == 53 or packet.dport == 53:
-            return self._spend(book, _LATER + up, window)
-        begins = packet.proto == TCP and packet.payload[:4] in BEGINNINGS
-        if not begins and (up or flow is None or packet.payload_len > SHORT):
+        if flow is not None and flow.dns:
+            return self._spend(book, budget.LATER + up, at)
+        if (up or flow is None or length > SHORT) and (proto != TCP or start not in BEGINNINGS):
             return False
-        return (flow is None or self._spend_flow(flow, up, window)) and self._spend(book, _LATER + up, window)
+        return (flow is None or self._spend_flow(flow, up, at)) and self._spend(book, budget.LATER + up, at)
 
-    def _spend_flow(self, flow: _Flow, up: bool, window: int) -> bool:
+    def _spend_flow(self, flow: _Flow, up: bool, at: float) -> bool:
+        window = budget.window_of(at)
         if flow.window != window:
             flow.window, flow.later_up, flow.later_down = window, 0, 0
-        used = flow.later_up if up else flow.later_down
-        if used >= FLOW_LATER:
-            self._counters["budget-spent"] += 1
+        if (flow.later_up if up else flow.later_down) >= FLOW_LATER:
+            self._later_refused += 1
             return False
         if up:
             flow.later_up += 1
@@ -264,83 +326,52 @@ class Ledger:
             flow.later_down += 1
         return True
 
-    def _spend(self, book: _HostBook, kind: int, window: int) -> bool:
-        if book.window != window:
-            book.window, book.used = window, [0, 0, 0, 0, 0, 0]
-        if book.used[kind] >= _LIMITS[kind]:
-            self._counters["budget-spent"] += 1
-            return False
-        book.used[kind] += 1
-        return True
-
-    def _spend_link(self, window: int) -> bool:
-        if self._link_window != window:
-            self._link_window, self._link_used = window, 0
-        if self._link_used >= LINK:
-            self._counters["budget-spent"] += 1
-            return False
-        self._link_used += 1
-        return True
+    def _spend(self, book: _Book, kind: int, at: float) -> bool:
+        window = budget.window_of(at)
+        return book.budget.spend(kind, window) and self._link.spend(kind, window)
 
     def collect(self, at: float) -> list[FlowCount]:
         """What every connection did since the last collect, and the last word of those that are forgotten at `at`."""
-        counts = []
         changed, self._changed = self._changed, {}
         crowded = is_crowded(len(self._flows), self._capacity) or any(
             is_crowded(book.entries, self._share) for book in self._books.values()
         )
-        gone = [flow for flow in self._flows.values() if _is_over(flow, at, crowded)]
+        gone = [flow for flow in self._flows.values() if flow.is_over(at, crowded)]
         for flow in gone:
+            flow.gone = True
             changed.pop(flow.key, None)
             del self._flows[flow.key]
             self._books[unpack_key(flow.key).host].entries -= 1
+        counts = []
         for flow in changed.values():
-            counts.append(_count_of(flow, at, False))
+            counts.append(flow.count(at, False))
             flow.reset()
-        counts.extend(_count_of(flow, at, True) for flow in gone)
+        counts.extend(flow.count(at, True) for flow in gone)
         return counts
 
     def open_until(self) -> float:
         """No collect after this time says anything unless new frames come."""
         return max((flow.last_at for flow in self._flows.values()), default=0.0) + TCP_IDLE_S + 1.0
 
-    def set_hosts(self, hosts: Iterable[Host]) -> None:
-        """Guard these cameras from now on; their numbers may mean others than before, so everything starts anew."""
-        listed = tuple(hosts)
-        self._hosts = Hosts(listed)
-        self._books = {host.number: _HostBook(host.number) for host in listed}
-        self._share = share_of(self._capacity, len(listed))
-        self._flows, self._changed = {}, {}
-
     def counters(self) -> dict[str, int]:
         """Only growing numbers: flows-overflow (packets), budget-spent (frames), malformed, fragments-evicted."""
-        return dict(self._counters)
+        spent = sum(book.budget.spent for book in self._books.values()) + self._link.spent
+        return {**self._counters, "budget-spent": spent + self._spent_before + self._later_refused}
 
 
-def _is_over(flow: _Flow, at: float, crowded: bool) -> bool:
-    idle = at - flow.last_at
-    if idle > idle_s(flow.proto, flow.flags_up, flow.flags_down):
-        return True
-    return crowded and idle > THIN_IDLE_S and flow.said_up + flow.said_down <= THIN
+def _pause(flow: _Flow, at: float, last: int, largest: int) -> None:
+    """A payload packet from the camera: did it end a pause? `last`, `largest`: of the segments merged in it."""
+    if flow.payload_up_at >= 0 and at - flow.payload_up_at >= _PAUSE_S:
+        flow.pauses += 1
+        flow.dry += flow.last_length < flow.largest_up
+    flow.payload_up_at, flow.last_length = at, last
+    flow.largest_up = max(flow.largest_up, largest)
 
 
-def _count_of(flow: _Flow, at: float, closed: bool) -> FlowCount:
-    return FlowCount(
-        flow.key, at, flow.first_at, flow.last_at, flow.wire_up, flow.wire_down, flow.payload_up, flow.payload_down,
-        flow.packets_up, flow.packets_down, flow.pauses, flow.dry, flow.largest_up, flow.flags_up, flow.flags_down,
-        flow.first_up, flow.peer_mac, closed,
-    )  # fmt: skip
-
-
-def _is_link_talk(packet: Packet) -> bool:
-    """ARP, NDP, DHCP, mDNS, SSDP, WS-Discovery: read whoever says it, so that the guard knows who is on the link."""
-    if packet.fragment is not None and packet.fragment[1]:
-        return False
-    if packet.proto == UDP:
-        return packet.dport in DISCOVERY_PORTS or packet.sport in DISCOVERY_PORTS
-    if packet.proto == ICMPV6:
-        return bool(packet.payload) and packet.payload[0] in NDP_TYPES
-    return packet.ethertype == 0x0806
+def _remember(flow: _Flow, mac: bytes) -> None:
+    """The other MAC: a unicast one always, a group one only where no unicast one is known."""
+    if mac and (not mac[0] & 1 or not flow.peer_mac or flow.peer_mac[0] & 1):
+        flow.peer_mac = mac
 
 
 def run(frames: Iterable[Frame], hosts: Iterable[Host], ledger: Ledger | None = None) -> Iterator[Frame | FlowCount]:

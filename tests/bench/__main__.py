@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - rows of a table
 """python -m tests.bench: measures camguard and prints the table of docs/performance.md (--write puts it there). Root.
 
 Everything happens on veth pairs in network namespaces. Rows that need what is not installed say so.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from camguard import rights
@@ -25,7 +27,7 @@ from camguard.capture.kernel import KernelLedger
 from camguard.events import Host
 from tests.bench import bpfstats
 from tests.bench.guard import ROOT, Guard, guard
-from tests.bench.traffic import GATEWAY, ip_of, mac_of, pour, strangers, video
+from tests.bench.traffic import GATEWAY, mac_of, pour, strangers, video
 from tests.capture import wire
 from tests.conftest import Desktop, a_desktop
 from tests.traffic import rtsp_view
@@ -110,8 +112,11 @@ def cost(total: int) -> Lines:
 def guarded(frames: list[bytes], total: int, pace: float | None) -> tuple[int, float, float, str]:
     """Packets the guard saw, its user and system seconds, its program's seconds, and what it said of it."""
     before = bpfstats.programs()
-    with tempfile.TemporaryDirectory() as folder, wire.pair() as (near, far), bpfstats.counting():
-        with guard(Path(folder) / "g", far, 1) as running:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        near, far = stack.enter_context(wire.pair())
+        stack.enter_context(bpfstats.counting())
+        with guard(folder / "g", far, 1) as running:
             (program,) = bpfstats.programs() - before
             sender = wire.Sender(near)
             view(sender, GATEWAY)
@@ -262,10 +267,15 @@ def replay(folder: Path) -> Lines:
         out.write(struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
         for number, data in enumerate(frames):
             micros = number * 500
-            out.write(struct.pack("=IIII", 1_790_000_000 + micros // 1_000_000, micros % 1_000_000, len(data), len(data)))
+            out.write(
+                struct.pack("=IIII", 1_790_000_000 + micros // 1_000_000, micros % 1_000_000, len(data), len(data))
+            )
             out.write(data)
     camguard = str(Path(sys.executable).with_name("camguard"))
-    commands = {"`camguard replay`": [camguard, "replay", str(capture)], "`tcpdump -n -r`": ["tcpdump", "-n", "-r", str(capture)]}
+    commands = {
+        "`camguard replay`": [camguard, "replay", str(capture)],
+        "`tcpdump -n -r`": ["tcpdump", "-n", "-r", str(capture)],
+    }
     if (nfstream := nfstream_python()) is not None:
         script = f"from nfstream import NFStreamer\nif __name__ == '__main__':\n    print(sum(1 for _ in NFStreamer(source={str(capture)!r}, n_meters=1)))"
         path = folder / "nf.py"
@@ -276,7 +286,9 @@ def replay(folder: Path) -> Lines:
             yield f"| {name} | not installed | |\n"
             continue
         began = time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, check=True, cwd=folder)
+        subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300, check=True, cwd=folder
+        )
         each_s = (time.perf_counter() - began) / len(frames)
         yield f"| {name} | {1 / each_s:,.0f} | {'aim: 200,000, not required' if 'replay' in name else ''} |\n"
     if nfstream is None:
@@ -314,9 +326,9 @@ def delay(rounds: int) -> Lines:
             desktop = stack.enter_context(companion(Path(folder), running)) if desk else None
             time.sleep(1 + number * 0.13)
             began = view(sender, GATEWAY)
-            committed.append(wait(lambda: alerts(running.database)) - began)
+            committed.append(wait(partial(alerts, running.database)) - began)
             if desktop is not None:
-                shown.append(wait(lambda: desktop.count()) - began)  # noqa: B023
+                shown.append(wait(desktop.count) - began)
             sender.close()
     for name, times in (("alert committed to the store", committed), ("notification on the screen (dunst)", shown)):
         if times:
@@ -366,7 +378,10 @@ def wait(reached: Callable[[], int]) -> float:
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
     day = datetime.datetime.now(datetime.UTC).date()
     return f"Measured {day} on {os.cpu_count()} cores of {model or platform.machine()}, kernel {platform.release()}, Python {platform.python_version()}; other jobs were running.\n\n"
 

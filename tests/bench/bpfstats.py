@@ -14,7 +14,7 @@ _lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
 
 @contextlib.contextmanager
 def counting() -> Iterator[None]:
-    """The kernel times every BPF program while the block lasts (that costs each run some 30 ns, which are in the numbers)."""
+    """The kernel times every BPF program while the block lasts (some 30 ns a run, which are in the numbers)."""
     before = _SWITCH.read_text()
     _SWITCH.write_text("1")
     try:

@@ -32,7 +32,9 @@ def video(cameras: int, connections: int, frames: int, *, talk: float = 0.0, see
                 asked = f"GET_PARAMETER rtsp://camera/ RTSP/1.0\r\nCSeq: {number}\r\n\r\n".encode()
                 made.append(wire.tcp4(GATEWAY, own, peer, address, port, 554, 0x18, asked))
             elif kind == 1:
-                question = rng.randbytes(2) + bytes.fromhex("01000001000000000000 04 74696d65 07 6578616d706c65 00 0001 0001")
+                question = rng.randbytes(2) + bytes.fromhex(
+                    "01000001000000000000 04 74696d65 07 6578616d706c65 00 0001 0001"
+                )
                 made.append(wire.udp4(own, GATEWAY, address, GATEWAY[:4], rng.randrange(1024, 60000), 53, question))
             else:
                 made.append(wire.tcp4(GATEWAY, own, peer, address, rng.randrange(1024, 20000), 80, 2, b""))

@@ -10,7 +10,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from camguard.capture import ledger
+from camguard.capture import budget, ledger
 from camguard.capture.ledger import Ledger, run
 from camguard.events import FlowCount, Frame, Host, pack_key
 
@@ -234,7 +234,7 @@ LINK_TALK: list[tuple[str, Packet, bool]] = [
     ("ping", Ether(src=NOBODY, dst=GATE) / IP(src=A, dst=B) / ICMP(), False),
     *(
         (f"udp {port}", Ether(src=NOBODY, dst=GATE) / IP(src=C, dst=B) / UDP(sport=9, dport=port) / Raw(b"x"), True)
-        for port in sorted(ledger.DISCOVERY_PORTS)
+        for port in sorted(budget.DISCOVERY_PORTS)
     ),
     ("an answer", Ether(src=NOBODY, dst=GATE) / IP(src=C, dst=B) / UDP(sport=3702, dport=9) / Raw(b"x"), True),
     ("others' dns", Ether(src=NOBODY, dst=GATE) / IP(src=C, dst=B) / UDP(sport=9, dport=53) / Raw(b"x"), False),
@@ -255,18 +255,18 @@ def test_budgets_are_apart_and_come_back() -> None:
     ]
     login = DOWN / IP(src=B, dst=A) / TCP(sport=40000, dport=554) / Raw(b"DESCRIBE rtsp://a/ RTSP/1.0\r\n")
     book = Ledger([PORCH, OTHER])
-    assert sum(book.packet(frame(packet, 0.1)) for packet in flood) == ledger.HOST_FLAGS
+    assert sum(book.packet(frame(packet, 0.1)) for packet in flood) == budget.HOST_FLAGS
     assert book.packet(frame(login, 0.1))
-    assert book.counters()["budget-spent"] == 300 - ledger.HOST_FLAGS
-    assert sum(book.packet(frame(packet, 2.5)) for packet in flood) == ledger.HOST_FLAGS
+    assert book.counters()["budget-spent"] == 300 - budget.HOST_FLAGS
+    assert sum(book.packet(frame(packet, 2.5)) for packet in flood) == budget.HOST_FLAGS
     arp = Ether(src=NOBODY, dst=GATE) / ARP()
-    assert sum(book.packet(frame(arp, 5.0)) for _ in range(300)) == ledger.LINK
+    assert sum(book.packet(frame(arp, 5.0)) for _ in range(300)) == budget.LINK
     assert book.packet(frame(login, 5.0)), "the link's budget is not the camera's"
 
 
 def test_one_connection_cannot_spend_its_cameras_budget() -> None:
     talk = [tcp(bytes(600), up=False)] * 8 + [tcp(b"OPTIONS * RTSP/1.0\r\n", up=False)] * 100
-    assert sum(handed(talk)) == 8 + ledger.FLOW_LATER
+    assert sum(handed(talk)) == 8 + budget.FLOW_LATER
 
 
 # ---- room ------------------------------------------------------------------------------------------------------------
@@ -359,20 +359,14 @@ def test_run_twice_says_the_same() -> None:
 def test_the_kernel_program_has_the_same_limits() -> None:
     source = (Path(ledger.__file__).parent / "flows.bpf.c").read_text()
     numbers = {name: int(value) for name, value in re.findall(r"#define (\w+) (\d+)(?:ULL)?$", source, re.MULTILINE)}
-    for name in (
-        "CAPACITY",
-        "FRAGMENTS",
-        "FIRST",
-        "FLOW_LATER",
-        "HOST_FLAGS",
-        "HOST_OPENINGS",
-        "HOST_LATER",
-        "LINK",
-        "SHORT",
+    for module, names in (
+        (ledger, "CAPACITY FRAGMENTS"),
+        (budget, "FIRST FLOW_LATER HOST_FLAGS HOST_OPENINGS HOST_LATER ALL_FLAGS ALL_OPENINGS ALL_LATER LINK SHORT"),
     ):
-        assert numbers[name] == getattr(ledger, name), name
+        for name in names.split():
+            assert numbers[name] == getattr(module, name), name
     assert numbers["PAUSE_NS"] == ledger.PAUSE_S * 1e9
     discovery = source[source.index("int is_discovery") : source.index("int is_link_talk")]
-    assert {int(port) for port in re.findall(r"case (\d+):", discovery)} == ledger.DISCOVERY_PORTS
+    assert {int(port) for port in re.findall(r"case (\d+):", discovery)} == budget.DISCOVERY_PORTS
     words = re.findall(r"case WORD\('(.)', '(.)', '(.)', '(.)'\)", source)
-    assert {"".join(word).encode() for word in words} == ledger.BEGINNINGS
+    assert {"".join(word).encode() for word in words} == budget.BEGINNINGS
