@@ -16,13 +16,12 @@ from typing import Any, Literal
 
 from camguard import report, store
 from camguard.config import Paths, machine_timezone
-from camguard.errors import StoreError
 from camguard.tell.desktop import Letter
+from camguard.tell.following import Follower
 
 STALE_S = 15.0  # contract.md: the guard is silent
 RESUME_S = 3.0  # awake time that must pass as well: after a suspend the guard needs a moment to write again
 START_GRACE_S = 5.0  # at login the guard may be a moment late
-REOPEN_S = 2.0
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 MISSED_SHOWN = 5  # ended alerts of while nobody was logged in: the newest; the rest in one line
 REMEMBERED = 200  # alerts whose notification is remembered; the oldest are forgotten
@@ -75,20 +74,16 @@ class Companion:
         self.memory = Memory.read(memory)
         self.pending = {key: (self.memory.seq or 0, alert) for key, alert in self.memory.waiting.items()}
         self.shown: list[Letter] = []  # by this process, newest last; for the self-test
-        self._reader = store.Reader(paths.database)
-        self._seq = self.memory.seq
-        self._read_at = self._guard_at = self._retry_at = 0.0
+        self._following = Follower(paths.database, self.memory.seq, say)
+        self._guard_at = self._retry_at = 0.0
         self._failures = 0
         self._opened_again: set[str] = set()
         self._seen_looking = False
         self._quiet_since: float | None = None
         self._last_looked = ""
-        self._trouble = ""
         self._catching_up, self._more = True, False
         if _GUARD not in self.memory.shown:  # it was to be said, and could not be
             self.memory.stopped_boot = ""
-        if self._seq is None and self._no_store():
-            self._seq = 0  # all that will ever be in it is new
         self._remember()
 
     def turn(self, at: float) -> None:
@@ -102,49 +97,23 @@ class Companion:
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
-    def _no_store(self) -> bool:
-        try:
-            return not self._paths.database.exists()
-        except OSError:
-            return False  # it may be there: a folder on the way may not be entered
-
     def _read(self, at: float) -> None:
-        if at < self._read_at:
+        found = self._following.read(at)
+        if found is None:
+            self._more = False
             return
-        try:
-            self._begin_or_begin_again()
-            rows = self._reader.alerts_after(self._seq or 0)
-        except StoreError as error:
-            self._read_at, self._more = at + REOPEN_S, False
-            self._trouble_is(str(error))
-            return
-        self._trouble_is("")
-        for seq, alert in rows:
-            self._seq = seq
+        for alert in found.going_on:
+            self.memory.waiting[str(alert["id"])] = alert
+            self.pending[str(alert["id"])] = (self._following.seq or 0, alert)
+        if found.another:
+            self.memory.shown = {key: one for key, one in self.memory.shown.items() if key == _GUARD}
+        for seq, alert in found.rows:
             self._take(seq, alert)
-        self._more = self._catching_up and bool(rows)  # what was missed comes in portions
-        if self._catching_up and not rows:
+        self._more = self._catching_up and bool(found.rows)  # what was missed comes in portions
+        if self._catching_up and not found.rows:
             self._catching_up = False
             self._sum_up_missed()
             self._remember()
-
-    def _begin_or_begin_again(self) -> None:
-        last = self._reader.last_seq()
-        if self._seq is None:  # the first start of this companion: the past is past, except what is still going on
-            self._seq = last
-            for alert in reversed(self._reader.open_alerts()):
-                self.memory.waiting[str(alert["id"])] = alert
-                self.pending[str(alert["id"])] = (last, alert)
-        elif last < self._seq:  # another store: the old one was removed
-            self._seq = 0
-            self.memory.shown = {key: one for key, one in self.memory.shown.items() if key == _GUARD}
-
-    def _trouble_is(self, sentence: str) -> None:
-        if sentence != self._trouble:
-            self._trouble = sentence
-            self._say(
-                f"{sentence.rstrip('.')}. Trying again until it works." if sentence else "reading the store again."
-            )
 
     def _take(self, seq: int, alert: dict[str, Any]) -> None:
         key = str(alert.get("id"))
@@ -289,8 +258,9 @@ class Companion:
     def _remember(self) -> None:
         """What is still pending is read again after a restart; what was shown is known by its own seq."""
         waiting = [seq for key, (seq, _) in self.pending.items() if key != _GUARD and key not in self.memory.waiting]
-        self.memory.seq = self._seq if not waiting or self._seq is None else min(self._seq, min(waiting) - 1)
+        seq = self._following.seq
+        self.memory.seq = seq if not waiting or seq is None else min(seq, min(waiting) - 1)
         try:
             self.memory.write(self._memory_path)
         except OSError as error:
-            self._trouble_is(f"cannot write {self._memory_path}: {error.strerror}")
+            self._following.trouble_is(f"cannot write {self._memory_path}: {error.strerror}")
