@@ -23,7 +23,7 @@ ALERT_TYPES = (
     "default-password", "exposed-port", "guard-blind", "port-scan", "new-destination", "stale-password",
 )  # fmt: skip
 #: Messages that are about no single camera.
-HOME_TYPES = ("guard-blind", "digest", "report", "test", "other")
+HOME_TYPES = ("guard-blind", "digest", "weekly", "test", "other")
 MINUTES_LEAST, MINUTES_MOST, MINUTES = 5, 240, 30
 SILENCE_MINUTES, SILENCE_MOST = 60, 1440
 ONLINE, OFFLINE, ON, OFF, UNKNOWN = "online", "offline", "ON", "OFF", "None"
