@@ -40,9 +40,10 @@ class Printer:
         self.fd = fd
         self.lost = 0
         self.gone = False
+        self._stuck = False
 
     def line(self, text: str, wait_s: float = 1.0) -> None:
-        """Print `text`; counted as lost when the other side takes nothing within `wait_s`."""
+        """Print `text`; counted as lost when the other side takes nothing within `wait_s` (or at once, again)."""
         if self.gone:
             self.lost += 1
             return
@@ -51,9 +52,11 @@ class Printer:
         data = (text + "\n").encode("utf-8", "replace")
         try:
             while data:
-                if not poll.poll(wait_s * 1000):
+                if not poll.poll(0 if self._stuck else wait_s * 1000):
+                    self._stuck = True
                     self.lost += 1
                     return
+                self._stuck = False
                 # a pipe that can be written takes a page without waiting for its reader (pipe(7))
                 data = data[os.write(self.fd, data[:PIECE]) :]
         except OSError:

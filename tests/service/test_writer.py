@@ -100,12 +100,17 @@ def test_a_reader_of_the_lines_that_sleeps_holds_nothing_up(tmp_path: Path) -> N
     writer.put([Item(alert(1), long)])
     until(lambda: Reader(tmp_path / "guard.db").alerts(), 5.0)
     until(lambda: writer.printer.lost)
+    writer.put([Item(session(number), long) for number in range(100, 140)])
+    begun = time.monotonic()
+    writer.put([Item(alert(3), long)])
+    until(lambda: len(Reader(tmp_path / "guard.db").alerts()) == 2)
+    assert time.monotonic() - begun < 1.0, "each line waited anew"
     os.close(read)
     writer.put([Item(alert(2), "nobody reads this")])
     until(lambda: writer.printer.gone)
     writer.stop(lambda store: None)
     thread.join(5)
-    assert len(Reader(tmp_path / "guard.db").alerts()) == 2
+    assert len(Reader(tmp_path / "guard.db").alerts()) == 3
     os.close(writer.printer.fd)
 
 
