@@ -67,6 +67,8 @@ read_arguments() {
     done
 }
 
+interfaces() { sed -nE 's/^ *([^: ]+):.*/\1/p' /proc/net/dev; }
+
 check_machine() {
     [[ $(getconf LONG_BIT) == 64 ]] || die "this is a 32-bit system, and camguard needs a 64-bit one (Raspberry Pi OS 64-bit, for example)." 3
     case $(uname -m) in
@@ -78,8 +80,8 @@ check_machine() {
     ((dry_run)) || ((EUID == 0)) || die "this needs root: sudo systemd/install.sh (or --dry-run to see what it would do)." 2
     [[ $owner != root ]] || owner=""
     [[ -z $owner ]] || id -u "$owner" >/dev/null 2>&1 || die "there is no user '$owner' on this machine. Give a name that can log in: --owner NAME" 2
-    [[ -z $interface || -e /sys/class/net/$interface ]] ||
-        die "there is no interface '$interface'. This machine has: $(cd /sys/class/net && echo *)" 2
+    [[ -z $interface ]] || interfaces | grep -qxF -- "$interface" ||
+        die "there is no interface '$interface'. This machine has: $(interfaces | xargs)" 2
 }
 
 missing_packages() {
