@@ -62,6 +62,7 @@ class KernelLedger:
         self._read_ns = 0
         self._behind = False  # new connections wait to be told
         self._missed = 0
+        self._past = [0, 0]  # overflow and spent of cameras that are guarded no longer
         self._taps: list[Tap] = []
         size = max(_BOOKS, 2 * len(hosts)) + 1
         self._size = size
@@ -103,6 +104,8 @@ class KernelLedger:
             self._flows.delete(key)
             self._told.pop(key, None)
         for number in numbers:
+            book = self._book(number)
+            self._past = [self._past[0] + book[12], self._past[1] + book[13]]
             self._books.put(struct.pack("=I", number), bytes(self._books.value_size))
             self._others.pop(number, None)
             self._deleted[number] = 0
@@ -218,8 +221,8 @@ class KernelLedger:
         books = [self._book(number) for number in (0, *(host.number for host in self._hosts))]
         return {
             "socket-drops": sum(tap.drops for tap in self._taps),
-            "flows-overflow": sum(book[12] for book in books),
-            "budget-spent": sum(book[13] for book in books),
+            "flows-overflow": self._past[0] + sum(book[12] for book in books),
+            "budget-spent": self._past[1] + sum(book[13] for book in books),
             "malformed": books[0][14],
             "missed-reads": self._missed,
             "duplicate-interface": self._left_out,

@@ -498,7 +498,13 @@ def test_other_cameras_after_a_reload() -> None:
         sender.send(frame)
         time.sleep(0.05)
         assert sorted(count.key[0] for count in source.collect(time.monotonic())) == [2, 3]
+        sender.prepare([wire.tcp4(mac(GATE), mac(CAM2), ip(PEER4), ip(CAM4B), 9, 9, 4, b"")] * 300).send()
+        time.sleep(0.05)
+        spent = source.counters()["budget-spent"]
+        assert spent > 100
+        source.collect(time.monotonic())
         source.set_hosts([Host(1, "yard", mac(CAM2), ())])
+        assert source.counters()["budget-spent"] == spent, "counters only grow"
         sender.send(frame)
         time.sleep(0.05)
         assert [(count.key[0], count.wire_up) for count in source.collect(time.monotonic())] == [(1, 142)]
