@@ -1,0 +1,224 @@
+"""The real guard on a real link: rights, reload, killed and back, loss. Root, a network namespace of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camguard import store
+from camguard.store import Reader
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces"),
+]
+GUARD_MAC, CAMERA_MAC = "02:00:00:00:0a:01", "02:00:00:00:0a:02"
+
+#: Sent from the camera's side: openings of connections, each of which is handed up until the budget is spent.
+FLOOD = """
+import socket, struct, sys
+count, flags, size = map(int, sys.argv[1:])
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+tap.bind(("eth0", 0))
+head = bytes.fromhex("020000000a01020000000a020800")
+for n in range(count):
+    tcp = struct.pack("!HHIIBBHHH", 1024 + n % 60000, 443, 1, 0, 0x50, flags, 65535, 0, 0) + bytes(size)
+    ends = bytes([10, 77, 0, 2, 203, 0, 113, n % 250])
+    tap.send(head + struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, 6, 0) + ends + tcp)
+"""
+#: The command, without an installation.
+CAMGUARD = "import sys; from camguard.cli import main; sys.exit(main())"
+
+
+class Link:
+    """Two namespaces with a veth between them: the guard's end and the camera's."""
+
+    def __init__(self, name: str) -> None:
+        self.guard, self.camera = f"{name}g", f"{name}c"
+        for space in (self.guard, self.camera):
+            self._ip("netns", "add", space)
+            self._ip("-n", space, "link", "set", "lo", "up")
+        self.wire()
+
+    def wire(self) -> None:
+        self._ip("-n", self.guard, "link", "add", "cam0", "type", "veth", "peer", "name", "eth0", "netns", self.camera)
+        for space, card, mac, ip in (
+            (self.guard, "cam0", GUARD_MAC, "10.77.0.1/24"),
+            (self.camera, "eth0", CAMERA_MAC, "10.77.0.2/24"),
+        ):
+            self._ip("-n", space, "link", "set", card, "address", mac)
+            self._ip("-n", space, "addr", "add", ip, "dev", card)
+            self._ip("-n", space, "link", "set", card, "up")
+
+    def cut(self) -> None:
+        self._ip("-n", self.guard, "link", "del", "cam0")
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True, timeout=10)
+
+    def ping(self, count: int = 3) -> None:
+        command = ["ip", "netns", "exec", self.camera, "ping", "-q", "-c", str(count), "-i", "0.05", "10.77.0.1"]
+        subprocess.run(command, check=True, capture_output=True, timeout=20)
+
+    def flood(self, count: int, flags: int = 2, payload: int = 0) -> None:
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            self.camera,
+            sys.executable,
+            "-c",
+            FLOOD,
+            str(count),
+            str(flags),
+            str(payload),
+        ]
+        subprocess.run(command, check=True, timeout=60)
+
+    def close(self) -> None:
+        for space in (self.guard, self.camera):
+            subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True, timeout=10)
+
+
+class Live:
+    """`camguard run` on that link."""
+
+    def __init__(self, link: Link, folder: Path) -> None:
+        self.config, self.runtime, self.database = folder / "c.toml", folder / "run", folder / "state" / "guard.db"
+        if not self.config.exists():
+            self.config.write_text(f'[network]\ninterface = "cam0"\n[[camera]]\nname = "porch"\nmac = "{CAMERA_MAC}"\n')
+        command = ["ip", "netns", "exec", link.guard, sys.executable, "-c", CAMGUARD, "run"]
+        command += ["--config", str(self.config), "--state-dir", str(folder / "state")]
+        with (folder / "out").open("a") as out, (folder / "err").open("a") as err:
+            self.process = subprocess.Popen([*command, "--runtime-dir", str(self.runtime)], stdout=out, stderr=err)
+
+    def now(self) -> dict[str, Any]:
+        """The live figures once this process has written them."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            found = store.read_now(self.runtime / "now.json")
+            if found and found["pid"] == self.process.pid:
+                return found
+            assert self.process.poll() is None, "the guard ended"
+            time.sleep(0.01)
+        raise AssertionError("no live figures")
+
+    def until(self, ready: Any, within_s: float = 10.0) -> dict[str, Any]:
+        end = time.monotonic() + within_s
+        while not ready(found := self.now()):
+            assert time.monotonic() < end, json.dumps(found)
+            time.sleep(0.05)
+        return found
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    made = Link(f"cgsv{os.getpid()}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def live(link: Link, tmp_path: Path) -> Iterator[Live]:
+    made = Live(link, tmp_path)
+    yield made
+    made.close()
+
+
+def test_no_task_holds_a_right_and_a_clean_stop_is_0(live: Live, link: Link) -> None:
+    assert live.now()["source"].startswith("kernel ledger")
+    tasks = list(Path(f"/proc/{live.process.pid}/task").iterdir())
+    assert len(tasks) >= 2
+    for task in tasks:
+        status = (task / "status").read_text()
+        for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert re.search(rf"{name}:\s+0+\n", status), status
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+    link.ping()
+    found = live.until(lambda now: now["interfaces"][0]["packets"] >= 3)
+    assert "10.77.0.2" in found["cameras"][0]["ips"]
+    live.process.send_signal(signal.SIGTERM)
+    assert live.process.wait(10) == 0
+
+
+def test_killed_again_and_again_it_looks_again_within_3_s(live: Live, link: Link, tmp_path: Path) -> None:
+    guard = live
+    for turn in range(4):
+        guard.now()
+        guard.process.kill()
+        guard.process.wait()
+        died = time.monotonic()
+        guard = Live(link, tmp_path)
+        try:
+            guard.now()
+            assert time.monotonic() - died < 3.0
+            link.flood(50, flags=24, payload=1000)
+            guard.until(lambda now: now["cameras"][0]["up_kbps"] > 0)
+        finally:
+            if turn == 3:
+                guard.process.terminate()
+                assert guard.process.wait(10) == 0
+            guard.close()
+    gaps = [body for body in Reader(guard.database).log(kinds=("notice",)) if body["what"] == "guard-start"]
+    assert len(gaps) == 5
+
+
+def test_loss_is_counted_and_told_within_10_s(live: Live, link: Link) -> None:
+    live.now()
+    live.process.send_signal(signal.SIGSTOP)
+    link.flood(60_000, flags=2)
+    live.process.send_signal(signal.SIGCONT)
+    begun = time.monotonic()
+    found = live.until(lambda now: now["counters"]["socket-drops"] + now["counters"]["budget-spent"] > 0)
+    counted = found["counters"]["socket-drops"] + found["counters"]["budget-spent"]
+    assert counted > 1000
+    lost: list[str] = []
+    while not lost and time.monotonic() - begun < 15:
+        time.sleep(0.2)
+        lost = [
+            body["what"]
+            for body in Reader(live.database).log(kinds=("health",))
+            if body["what"] in ("socket-drops", "budget-spent")
+        ]
+    assert lost
+    assert time.monotonic() - begun < 10 + 5.5, "seen within 10 s, in the record with the next batch"
+
+
+def test_a_camera_added_by_reload_is_guarded_without_any_right(live: Live, link: Link) -> None:
+    live.config.write_text('[network]\ninterface = "cam0"\n[[camera]]\nname = "other"\nmac = "02:00:00:00:0a:99"\n')
+    live.now()
+    live.process.send_signal(signal.SIGHUP)
+    live.until(lambda now: [camera["name"] for camera in now["cameras"]] == ["other"])
+    live.config.write_text(f'[network]\ninterface = "cam0"\n[[camera]]\nname = "porch"\nmac = "{CAMERA_MAC}"\n')
+    live.process.send_signal(signal.SIGHUP)
+    live.until(lambda now: [camera["name"] for camera in now["cameras"]] == ["porch"])
+    link.flood(500, flags=24, payload=1000)
+    found = live.until(lambda now: now["cameras"][0]["up_kbps"] > 100)
+    assert found["counters"].get("errors", 0) == 0
+
+
+def test_an_interface_that_goes_and_comes_back(live: Live, link: Link) -> None:
+    live.now()
+    link.cut()
+    found = live.until(lambda now: now["interfaces"][0]["state"] == "gone")
+    live.until(lambda now: any("is gone" in problem for problem in now["problems"]))
+    link.wire()
+    live.until(lambda now: now["interfaces"][0]["state"] == "up")
+    link.ping()
+    live.until(lambda now: now["interfaces"][0]["packets"] > found["interfaces"][0]["packets"])
+    live.until(lambda now: not any("is gone" in problem for problem in now["problems"]))
