@@ -13,7 +13,7 @@ from camguard.errors import Malformed
 from camguard.events import ICMPV6, TCP, UDP, Chunk, Fact, Packet
 from camguard.neighbours import ip_text
 from camguard.protocols import NOT_MINE, STREAM_READERS, Reading, dhcp, dns, link, rtp
-from camguard.track import Flow, Flows, Talk
+from camguard.track import DEAF, Flow, Flows, Talk
 
 FAULTS_MAX = 20
 ODD_NAMES_MAX = 256
@@ -83,7 +83,7 @@ class Listener:
 
     def _read(self, flow: Flow, up: bool, data: bytes, gap: bool) -> Iterator[Heard]:
         talk = flow.talk
-        if talk is None or talk.faults >= FAULTS_MAX:
+        if talk is None or talk is DEAF:
             return
         chunk = Chunk(up, data, gap)
         for name, read in STREAM_READERS.items():
@@ -100,6 +100,8 @@ class Listener:
                     self.count_odd(str(reading.detail["name"]))
                 else:
                     yield Heard(flow, up, reading)
+        if talk.faults >= FAULTS_MAX or all(talk.states.get(name) is NOT_MINE for name in STREAM_READERS):
+            flow.talk = DEAF
 
     def _names(self, flow: Flow, up: bool, reading: Reading) -> Iterator[Heard]:
         """Only an answer that was asked for may name a peer: else anybody could call himself the maker's cloud."""
@@ -123,9 +125,13 @@ class Listener:
             else:
                 yield from self._names(flow, up, reading)
             return
+        if flow.talk is DEAF:
+            return
         name = "rtp-up" if up else "rtp-down"
         state, readings = rtp.read(flow.talk.states.get(name), packet.payload, not packet.truncated)  # type: ignore[arg-type]
         flow.talk.states[name] = state
+        if len(flow.talk.states) == 2 and all(state is NOT_MINE for state in flow.talk.states.values()):
+            flow.talk = DEAF
         for reading in readings:
             yield Heard(flow, up, reading)
 

@@ -5,13 +5,15 @@ up openings and dialogues, not the video between them: a hole in the bytes is th
 as `gap`. Held back are only bytes that arrived too early, for at most a second.
 """
 
-from collections import deque
 from typing import NamedTuple
 
 from camguard.events import FIN, RST, SYN, TCP, FlowCount, Packet, unpack_key
 
-FLOWS_MAX = 16_384
+#: Connections that are known, and those of them that send so much that their seconds are kept.
+FLOWS_MAX, HEAVY_MAX = 8192, 4096
 HISTORY_S = 16
+#: Payload bytes a second from the camera with which a history begins: less is keep-alive.
+HISTORY_FLOOR_BYTES = 400
 #: Bytes that arrived before the ones in front of them: kept per direction, and in all.
 HELD_MAX = 16 * 1024
 HELD_TOTAL_MAX = 8 * 1024 * 1024
@@ -52,13 +54,13 @@ class Flow:
         "largest_up",
         "last_at",
         "packets_up",
-        "payload_down",
-        "payload_up",
         "peer",
         "peer_mac",
         "peer_port",
         "proto",
         "protocol",
+        "seq_down",
+        "seq_up",
         "talk",
         "was_running",
     )
@@ -69,7 +71,7 @@ class Flow:
         self.host, self.proto, self.host_port = parts.host, parts.proto, parts.host_port
         self.peer, self.peer_port = parts.peer, parts.peer_port
         self.first_at = self.last_at = at
-        self.bytes_up = self.bytes_down = self.payload_up = self.payload_down = self.packets_up = 0
+        self.bytes_up = self.bytes_down = self.packets_up = 0
         self.added_up = self.added_down = 0
         self.largest_up = self.flags_up = self.flags_down = 0
         self.first_up = False
@@ -77,13 +79,10 @@ class Flow:
         self.protocol: str | None = None
         self.closed = False
         self.peer_mac = b""
-        self.history: deque[Second] | None = None
+        self.history: list[Second] | None = None
         self.talk: Talk | None = None
-
-    @property
-    def transport(self) -> str:
-        """ "tcp" or "udp" (what is neither runs without a handshake too)."""
-        return "tcp" if self.proto == TCP else "udp"
+        self.seq_up: int | None = None
+        self.seq_down: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -100,34 +99,34 @@ class Flow:
         return None if self.was_running else self.first_up
 
     def add(self, count: FlowCount) -> None:
-        """Takes a difference; history begins with the first payload from the camera."""
+        """Takes a difference; history begins with the first second of weight from the camera."""
         self.first_at, self.last_at = count.first_at, count.last_at
         self.added_up, self.added_down = count.wire_up, count.wire_down
         self.bytes_up += count.wire_up
         self.bytes_down += count.wire_down
-        self.payload_up += count.payload_up
-        self.payload_down += count.payload_down
         self.packets_up += count.packets_up
         self.largest_up = count.largest_up
         self.flags_up, self.flags_down = count.flags_up, count.flags_down
         self.first_up = count.first_up
         self.peer_mac = count.peer_mac or self.peer_mac
         self.closed = count.closed
-        if count.payload_up or self.history:
-            if self.history is None:
-                self.history = deque(maxlen=HISTORY_S)
+        if self.history is None and count.payload_up >= HISTORY_FLOOR_BYTES:
+            self.history = []
+        if self.history is not None:
+            if len(self.history) >= HISTORY_S:
+                del self.history[0]
             self.history.append(
                 Second(count.at, count.payload_up, count.payload_down, count.packets_up, count.pauses, count.dry)
             )
 
 
 class Talk:
-    """The dialogue of one connection: both directions' ordered bytes, and the readers' states (guard.py runs them)."""
+    """The dialogue of one connection: both directions' ordered bytes, and the readers' states (listen.py runs them)."""
 
     __slots__ = ("down", "faults", "states", "up")
 
-    def __init__(self) -> None:
-        self.up, self.down = Half(), Half()
+    def __init__(self, seq_up: int | None = None, seq_down: int | None = None) -> None:
+        self.up, self.down = Half(seq_up), Half(seq_down)
         self.states: dict[str, object] = {}
         self.faults = 0
 
@@ -137,18 +136,13 @@ class Half:
 
     __slots__ = ("held", "held_bytes", "next_seq")
 
-    def __init__(self) -> None:
-        self.next_seq: int | None = None
+    def __init__(self, next_seq: int | None = None) -> None:
+        self.next_seq = next_seq
         self.held: dict[int, bytes] = {}
         self.held_bytes = 0
 
-    def take(self, seq: int, flags: int, data: bytes) -> list[tuple[bytes, bool]]:
-        """Ordered (bytes, gap before them) that this segment makes readable."""
-        if flags & SYN:
-            self.next_seq = (seq + 1) & 0xFFFFFFFF
-            return []
-        if not data:
-            return []
+    def take(self, seq: int, data: bytes) -> list[tuple[bytes, bool]]:
+        """Ordered (bytes, gap before them) that a segment makes readable."""
         if self.next_seq is None:
             self.next_seq = (seq + len(data)) & 0xFFFFFFFF
             return [(data, True)]
@@ -161,7 +155,7 @@ class Half:
         if ahead > 0:
             if len(self.held) >= HELD_SEGMENTS_MAX or self.held_bytes + len(data) > HELD_MAX:
                 out = self.flush()
-                return [*out, *self.take(seq, flags, data)] if out else out
+                return [*out, *self.take(seq, data)] if out else out
             if len(data) > len(self.held.get(seq, b"")):
                 self.held_bytes += len(data) - len(self.held.get(seq, b""))
                 self.held[seq] = data
@@ -211,47 +205,61 @@ class Half:
         return data
 
 
+#: The dialogue of connections that no reader wants any more of: one for all of them.
+DEAF = Talk()
+
+
 class Flows:
-    """The table of connections. A connection that carries a session is never evicted for a new one."""
+    """The tables of connections: light ones, and heavy ones that have a history. A connection that carries a session or
+    a dialogue (`kept`) is not evicted for a new one, and a flood of light ones evicts no heavy one."""
 
     def __init__(self, began_at: float | None = None) -> None:
         self.counters = {"flows-evicted": 0, "bytes-held-dropped": 0}
-        self._flows: dict[bytes, Flow] = {}
+        self._light: dict[bytes, Flow] = {}
+        self._heavy: dict[bytes, Flow] = {}
         self._began_at = began_at
         self._waiting: dict[bytes, Flow] = {}
         self._held_bytes = 0
         self.kept: set[bytes] = set()
 
     def __len__(self) -> int:
-        return len(self._flows)
+        return len(self._light) + len(self._heavy)
 
     def get(self, key: bytes) -> Flow | None:
         """The connection under `key`."""
-        return self._flows.get(key)
+        return self._heavy.get(key) or self._light.get(key)
 
     def count(self, count: FlowCount) -> Flow:
         """Adds a difference to its connection."""
-        flow = self._flow(count.key, count.first_at)
+        flow = self.opened(count.key, count.first_at)
         flow.add(count)
         if count.closed:
-            self._flows.pop(count.key, None)
-            self._waiting.pop(count.key, None)
+            self._drop(count.key)
+        elif flow.history is not None and count.key in self._light:
+            del self._light[count.key]
+            self._evict(self._heavy, HEAVY_MAX)
+            self._heavy[count.key] = flow
         return flow
 
     def content(self, key: bytes, up: bool, segment: Packet) -> tuple[Flow, list[tuple[bytes, bool]]]:
         """The ordered bytes that a TCP segment makes readable: (bytes, gap before them)."""
-        flow, flags = self._flow(key, segment.at), segment.tcp_flags
-        if flow.talk is None:
-            flow.talk = Talk()
+        flow, flags = self.opened(key, segment.at), segment.tcp_flags
         if not flow.flags_up | flow.flags_down:
             flow.first_up = up  # until the first count comes
         if up:
             flow.flags_up |= flags
         else:
             flow.flags_down |= flags
+        if flags & SYN:
+            following = (segment.seq + 1) & 0xFFFFFFFF
+            flow.seq_up, flow.seq_down = (following, flow.seq_down) if up else (flow.seq_up, following)
+        if not segment.payload or flow.talk is DEAF:
+            return flow, []
+        if flow.talk is None:
+            flow.talk = Talk(flow.seq_up, flow.seq_down)
         half = flow.talk.up if up else flow.talk.down
         held_before = half.held_bytes
-        pieces = half.take(segment.seq, flags, segment.payload)
+        pieces = half.take(segment.seq, segment.payload)
         self._held_bytes += half.held_bytes - held_before
         if half.held:
             self._waiting[key] = flow
@@ -261,7 +269,14 @@ class Flows:
 
     def opened(self, key: bytes, at: float) -> Flow:
         """The connection under `key`, made when it is new."""
-        return self._flow(key, at)
+        flow = self.get(key)
+        if flow is None:
+            self._evict(self._light, FLOWS_MAX - HEAVY_MAX)
+            flow = self._light[key] = Flow(key, at)
+            if self._began_at is None:
+                self._began_at = at
+            flow.was_running = at - self._began_at < 2.0
+        return flow
 
     def late(self) -> list[tuple[Flow, bool, bytes, bool]]:
         """Once a second: what was held and whose missing bytes did not come: (flow, up, bytes, gap)."""
@@ -275,24 +290,16 @@ class Flows:
         self._held_bytes = 0
         return out
 
-    def _flow(self, key: bytes, at: float) -> Flow:
-        flow = self._flows.get(key)
-        if flow is None:
-            if len(self._flows) >= FLOWS_MAX:
-                self._evict()
-            flow = self._flows[key] = Flow(key, at)
-            if self._began_at is None:
-                self._began_at = at
-            flow.was_running = at - self._began_at < 2.0
-        return flow
+    def _evict(self, table: dict[bytes, Flow], most: int) -> None:
+        """Makes room in a full table: the oldest connection that nothing is attached to goes."""
+        if len(table) >= most and (key := next((key for key in table if key not in self.kept), None)):
+            self._drop(key)
+            self.counters["flows-evicted"] += 1
 
-    def _evict(self) -> None:
-        for key in self._flows:
-            if key not in self.kept:
-                del self._flows[key]
-                self._waiting.pop(key, None)
-                self.counters["flows-evicted"] += 1
-                return
+    def _drop(self, key: bytes) -> None:
+        self._light.pop(key, None)
+        self._heavy.pop(key, None)
+        self._waiting.pop(key, None)
 
 
 def _distance(base: int, seq: int) -> int:

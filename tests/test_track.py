@@ -1,62 +1,57 @@
 """track.py: numbers add up, bytes come in order, holes are told, tables are capped."""
 
+import itertools
 import random
 
 import pytest
 
 from camguard.events import TCP, Packet
-from camguard.track import FLOWS_MAX, HELD_MAX, Flow, Flows, Half
+from camguard.track import FLOWS_MAX, HEAVY_MAX, HELD_MAX, Flow, Flows, Half
 from tests.traffic import Connection, key_of
 
-SYN, ACK = 2, 16
+ACK = 16
 
 
 def test_in_order_and_overlapping_and_repeated_segments_give_each_byte_once() -> None:
-    half = Half()
-    assert half.take(99, SYN, b"") == []
-    assert half.take(100, ACK, b"abc") == [(b"abc", False)]
-    assert half.take(100, ACK, b"abc") == []
-    assert half.take(101, ACK, b"bcde") == [(b"de", False)]
-    assert half.take(105, ACK, b"f") == [(b"f", False)]
+    half = Half(100)
+    assert half.take(100, b"abc") == [(b"abc", False)]
+    assert half.take(100, b"abc") == []
+    assert half.take(101, b"bcde") == [(b"de", False)]
+    assert half.take(105, b"f") == [(b"f", False)]
 
 
 def test_early_bytes_wait_for_the_ones_before_them() -> None:
-    half = Half()
-    half.take(99, SYN, b"")
-    assert half.take(103, ACK, b"def") == []
-    assert half.take(106, ACK, b"ghi") == []
-    assert half.take(100, ACK, b"abc") == [(b"abc", False), (b"def", False), (b"ghi", False)]
+    half = Half(100)
+    assert half.take(103, b"def") == []
+    assert half.take(106, b"ghi") == []
+    assert half.take(100, b"abc") == [(b"abc", False), (b"def", False), (b"ghi", False)]
     assert half.held_bytes == 0
 
 
 def test_bytes_whose_predecessors_never_come_are_told_with_a_gap() -> None:
-    half = Half()
-    half.take(99, SYN, b"")
-    half.take(200, ACK, b"late")
-    half.take(300, ACK, b"later")
+    half = Half(100)
+    half.take(200, b"late")
+    half.take(300, b"later")
     assert half.flush() == [(b"late", True), (b"later", True)]
-    assert half.take(305, ACK, b"!") == [(b"!", False)]
+    assert half.take(305, b"!") == [(b"!", False)]
 
 
 def test_an_answer_behind_a_hole_is_not_waited_for() -> None:
-    half = Half()
-    half.take(99, SYN, b"")
-    half.take(150, ACK, b"early")
-    assert half.take(5000, ACK, b"RTSP/1.0 200 OK") == [(b"early", True), (b"RTSP/1.0 200 OK", True)]
+    half = Half(100)
+    half.take(150, b"early")
+    assert half.take(5000, b"RTSP/1.0 200 OK") == [(b"early", True), (b"RTSP/1.0 200 OK", True)]
 
 
 def test_sequence_numbers_wrap() -> None:
-    half = Half()
-    half.take(0xFFFFFFFE, SYN, b"")
-    assert half.take(0xFFFFFFFF, ACK, b"ab") == [(b"ab", False)]
-    assert half.take(1, ACK, b"c") == [(b"c", False)]
+    half = Half(0xFFFFFFFF)
+    assert half.take(0xFFFFFFFF, b"ab") == [(b"ab", False)]
+    assert half.take(1, b"c") == [(b"c", False)]
 
 
 def test_what_is_held_is_bounded() -> None:
-    half = Half()
-    half.take(99, SYN, b"")
+    half = Half(100)
     for number in range(1000):
-        half.take(1_000_000 - 1000 * number, ACK, b"x" * 900)
+        half.take(1_000_000 - 1000 * number, b"x" * 900)
         assert half.held_bytes <= HELD_MAX
 
 
@@ -65,11 +60,10 @@ def test_any_order_gives_the_same_bytes(seed: int) -> None:
     rng = random.Random(seed)
     message = bytes(rng.randrange(256) for _ in range(600))
     cuts = sorted({0, len(message), *(rng.randrange(600) for _ in range(6))})
-    pieces = [(start, message[start : end + rng.randrange(5)]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    pieces = [(start, message[start : end + rng.randrange(5)]) for start, end in itertools.pairwise(cuts)]
     rng.shuffle(pieces)
-    half = Half()
-    half.take(999, SYN, b"")
-    out = b"".join(data for start, piece in pieces for data, _ in half.take(1000 + start, ACK, piece))
+    half = Half(1000)
+    out = b"".join(data for start, piece in pieces for data, _ in half.take(1000 + start, piece))
     assert out + b"".join(data for data, _ in half.flush()) == message
 
 
@@ -78,7 +72,7 @@ def test_numbers_add_up_and_the_end_is_known() -> None:
     flows = Flows()
     flow = flows.count(connection.second(2.0, up=1000))
     flows.count(connection.second(3.0, up=500, down=70))
-    assert (flow.payload_up, flow.payload_down) == (1500, 70)
+    assert (flow.bytes_up, flow.bytes_down) == (1500 + 54 * 2, 70 + 54)
     assert [second.up for second in flow.history or ()] == [1000, 500]
     assert not flow.ended
     flows.count(connection.second(4.0, flags=0x1B))
@@ -101,9 +95,21 @@ def test_the_table_of_connections_is_capped_and_keeps_what_carries_a_session() -
     flows.kept = {kept.key}
     for number in range(FLOWS_MAX + 100):
         flows.opened(key_of(host_port=1 + number % 60000, peer_port=2 + number // 60000), 1.0)
-    assert len(flows) == FLOWS_MAX
+    assert len(flows) == FLOWS_MAX - HEAVY_MAX
     assert flows.get(kept.key) is kept
-    assert flows.counters["flows-evicted"] == 101
+    assert flows.counters["flows-evicted"] == HEAVY_MAX + 101
+
+
+def test_a_flood_of_light_connections_evicts_no_heavy_one() -> None:
+    flows = Flows()
+    video = Connection(key_of(peer_port=1), first_at=0.0)
+    flows.count(video.second(1.0, up=20_000))
+    for number in range(FLOWS_MAX):
+        flows.opened(key_of(host_port=1 + number % 60000, peer_port=2 + number // 60000), 1.0)
+    assert flows.get(video.key) is not None
+    for number in range(HEAVY_MAX + 10):
+        flows.count(Connection(key_of(peer_port=9, host_port=1 + number), first_at=0.0).second(2.0, up=500))
+    assert len(flows) <= FLOWS_MAX
 
 
 def segment(seq: int, data: bytes) -> Packet:
