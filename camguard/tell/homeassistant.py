@@ -237,8 +237,8 @@ def event(house: House, alert: Mapping[str, Any], title: str, body: str) -> tupl
     kind = str(alert.get("type"))
     made = {
         "event_type": kind if kind in known else "other",
-        "type": kind,
-        "id": alert.get("id"),
+        "type": _clean(kind),
+        "id": _clean(alert.get("id")),
         "severity": alert.get("severity"),
         "state": alert.get("state"),
         "camera": report.clean(camera.name, 64) if camera else None,
