@@ -8,7 +8,7 @@ SinkError      an alert was not taken by a channel: one line in plain words; try
 """
 
 
-class Malformed(Exception):
+class Malformed(Exception):  # noqa: N818 - the field's word; style.md and every reader use it
     """Bytes from the network that break their own format; `str()` is a short counter name such as "ipv4-length"."""
 
 

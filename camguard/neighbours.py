@@ -2,8 +2,8 @@
 
 A peer is judged by the *other MAC*, not by its address: what comes through the gateway's MAC is outside whatever
 address it has (a stranger in the router's VPN has a private one), and a device with a MAC of its own is at home even
-with a global IPv6 address. The gateway is learned from DHCP, router advertisements, ARP and the guard machine's own route; a
-MAC that carries public IPv4 addresses is one too.
+with a global IPv6 address. The gateway is learned from DHCP, router advertisements, ARP and the guard machine's own
+route; a MAC that carries public IPv4 addresses is one too.
 
 Every table is capped: a flood of made-up MACs or names costs memory for `DEVICES_MAX` devices and `NAMES_MAX` names.
 """

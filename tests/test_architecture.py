@@ -1,4 +1,4 @@
-"""The import table: a row may import only what stands in its middle column, and its own folder (docs/architecture.md)."""
+"""The import table: a row may import only what its row names, and its own folder (docs/architecture.md)."""
 
 import ast
 import sys
@@ -104,7 +104,12 @@ def check(part: str, module: str) -> str | None:
     if top == "camguard":
         target = "/".join(below[:2])
         folder = below[0] if below else ""
-        if folder in ("__version__", "") or target in ours or folder in ours or folder == part.split("/")[0]:
+        if (
+            folder in ("__version__", "")
+            or target in ours
+            or folder in ours
+            or folder == part.split("/", maxsplit=1)[0]
+        ):
             return None
         return f"{part} may not import camguard.{'.'.join(below)}"
     if top in sys.stdlib_module_names:

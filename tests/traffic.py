@@ -7,8 +7,8 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from camguard.events import FlowCount, Frame, Home, Own, pack_key
 from camguard.events import TCP as PROTO_TCP
+from camguard.events import FlowCount, Frame, Home, Own, pack_key
 from camguard.guard import Guard
 
 CAMERA_MAC = "02:00:00:00:00:01"

@@ -15,11 +15,13 @@ def test_two_clips_over_one_connection_are_two_bursts() -> None:
     flow = Flow(connection.key, 0.0)
     assert feed(bursts, flow, connection, 1.0, up=200_000) is None
     first = feed(bursts, flow, connection, 2.0, up=200_000)
-    assert first is not None and first.base_up == 0
+    assert first is not None
+    assert first.base_up == 0
     after_first = flow.bytes_up
     assert feed(bursts, flow, connection, 60.0, up=100_000) is None, "the second clip starts from nothing"
     second = feed(bursts, flow, connection, 61.0, up=200_000)
-    assert second is not None and second.base_up == after_first and second.started_at == 59.0
+    assert second is not None
+    assert (second.base_up, second.started_at) == (after_first, 59.0)
 
 
 def test_heartbeats_never_weigh() -> None:
