@@ -242,10 +242,11 @@ class Deliveries:
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _open_db(self) -> sqlite3.Connection:
-        """The connection; opened again where the file was lost, removed or put aside."""
+        """The connection; opened again where the file was removed, which is said once so that all is written again."""
         if self._db is not None and not self.path.exists():
             self._db.close()
-            self._db = None
+            self._db = self._connect()
+            raise StoreError(f"{self.path} was removed and is new now")
         if self._db is None:
             self._db = self._connect()
         return self._db

@@ -18,10 +18,11 @@ from typing import Any, Literal, NamedTuple
 
 from camguard import report
 
-HOUR_S = 3600.0
+HOUR_S, DAY_S = 3600.0, 86400.0
 PER_HOUR = 6
 UPDATES_PER_HOUR = 4  # of the six: updates leave room for what is new
 NEW_VIEWERS = 6
+TIDY_S = 1.0
 GATHER_S = 60.0  # what found no room waits that long for company, even where there is room again
 CAMERAS_MAX, VIEWERS_MAX, ALERTS_MAX = 256, 256, 1000
 RANK = {"info": 0, "warning": 1, "critical": 2}
@@ -57,9 +58,11 @@ class _More:
 @dataclass
 class _Camera:
     told: list[float] = field(default_factory=list)
-    viewers: dict[str, float] = field(default_factory=dict)
+    viewers: dict[str, float] = field(default_factory=dict)  # whose first critical was told within the hour
+    heard: dict[str, float] = field(default_factory=dict)  # of whom anything was told within a day
     crowd: _Crowd | None = None
     more: _More | None = None
+    tidied: float = 0.0
 
 
 class Quiet:
@@ -77,6 +80,7 @@ class Quiet:
             self._cameras[name] = _Camera(
                 told=list(one["told"]),
                 viewers=dict(one["viewers"]),
+                heard=dict(one["heard"]),
                 crowd=_Crowd(**one["crowd"]) if one["crowd"] else None,
                 more=_More(**one["more"]) if one["more"] else None,
             )
@@ -90,8 +94,8 @@ class Quiet:
         return alert in self._alerts
 
     def knows_viewer(self, alert: Mapping[str, Any]) -> bool:
-        """Whether the alert or its viewer was told within the hour."""
-        return str(alert["id"]) in self._alerts or viewer_of(alert) in self._camera(alert).viewers
+        """Whether the alert, or its viewer within a day, was told."""
+        return str(alert["id"]) in self._alerts or viewer_of(alert) in self._camera(alert).heard
 
     def remember(self, alert: str, severity: str) -> None:
         """The channel was told of it."""
@@ -115,12 +119,12 @@ class Quiet:
         if severity == "critical" and (opens or worse) and (told is None or worse):
             return self._critical(camera, alert, now)
         if state == "closed" and not owed and self._replaces:
-            return self._send(alert, sound=False)  # the end of a notification is no new one
+            return self._send(camera, alert, now, sound=False)  # the end of a notification is no new one
         room = PER_HOUR if opens or state == "closed" else UPDATES_PER_HOUR
         if len(camera.told) >= room:
             return self._no_room(camera, alert, now, opens)
         camera.told.append(now)
-        return self._send(alert, sound=(opens or worse) and severity != "info")
+        return self._send(camera, alert, now, sound=(opens or worse) and severity != "info")
 
     def gather(self, alert: Mapping[str, Any], now: float) -> None:
         """Count an alert that is not sent by itself; `digests` tells of it."""
@@ -171,8 +175,12 @@ class Quiet:
 
     def _forget(self, camera: _Camera, now: float) -> None:
         """Drop what is older than an hour. A time in the future (the clock was set back) counts as now."""
+        if 0.0 <= now - camera.tidied < TIDY_S:
+            return
+        camera.tidied = now
         camera.told = [min(at, now) for at in camera.told if now - at < HOUR_S]
         camera.viewers = {one: min(at, now) for one, at in camera.viewers.items() if now - at < HOUR_S}
+        camera.heard = {one: min(at, now) for one, at in camera.heard.items() if now - at < DAY_S}
         if len(camera.viewers) < NEW_VIEWERS:
             camera.crowd = None
         if camera.more is not None:
@@ -184,12 +192,12 @@ class Quiet:
             if len(camera.told) >= PER_HOUR:
                 return self._no_room(camera, alert, now, True)
             camera.told.append(now)
-            return self._send(alert, sound=True)
+            return self._send(camera, alert, now, sound=True)
         seen = len(camera.viewers)
         if seen < VIEWERS_MAX:
             camera.viewers[viewer] = now
         if seen < NEW_VIEWERS:
-            return self._send(alert, sound=True)
+            return self._send(camera, alert, now, sound=True)
         first = camera.crowd is None
         if camera.crowd is None:
             camera.crowd = _Crowd(_id("crowd", alert["camera"], now), seen)
@@ -203,8 +211,10 @@ class Quiet:
         self.gather(alert, now)
         return Answer("gather")
 
-    def _send(self, alert: Mapping[str, Any], *, sound: bool) -> Answer:
+    def _send(self, camera: _Camera, alert: Mapping[str, Any], now: float, *, sound: bool) -> Answer:
         self.remember(str(alert["id"]), str(alert["severity"]))
+        if len(camera.heard) < VIEWERS_MAX:
+            camera.heard[viewer_of(alert)] = now
         return Answer("send", sound)
 
 
