@@ -33,8 +33,12 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "store": ({"errors", "events"}, set()),
     "health": ({"events"}, {"psutil"}),
     "discover": ({"capture", "config", "errors", "events", "places", "store"}, {"rich", "scapy"}),
-    "tell": ({"config", "errors", "events", "options", "report", "store"}, {"jeepney", "notifypy"}),
-    "review": ({"config", "errors", "events", "options", "places", "report", "store"}, {"rich"}),
+    "wishes": ({"errors", "events"}, set()),
+    "tell": (
+        {"config", "errors", "events", "judge/schedule", "options", "report", "review/weekly", "store", "wishes"},
+        {"aiomqtt", "apprise", "apscheduler", "jeepney", "notifypy"},
+    ),
+    "review": ({"config", "errors", "events", "options", "places", "report", "store", "wishes"}, {"rich"}),
 }
 #: Programs that exercise everything at the moment of use.
 FREE = {"__init__", "__main__", "check", "cli", "replay", "selftest", "service"}
