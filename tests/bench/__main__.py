@@ -111,13 +111,12 @@ def cost(total: int) -> Lines:
 
 def guarded(frames: list[bytes], total: int, pace: float | None) -> tuple[int, float, float, str]:
     """Packets the guard saw, its user and system seconds, its program's seconds, and what it said of it."""
-    before = bpfstats.programs()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         near, far = stack.enter_context(wire.pair())
         stack.enter_context(bpfstats.counting())
         with guard(folder / "g", far, 1) as running:
-            (program,) = bpfstats.programs() - before
+            program = bpfstats.program_of(running.process.pid)
             sender = wire.Sender(near)
             view(sender, GATEWAY)
             packets, _ = wire.received(far)
