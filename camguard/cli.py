@@ -88,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
         _add_sessions,
         _add_alerts,
         _add_cameras,
+        _add_deliver,
+        _add_notify,
         _add_selftest,
         _add_desktop,
         _add_options,
@@ -141,15 +143,27 @@ def _add_run(commands: "Commands") -> None:
 
 def _run(asked: argparse.Namespace) -> int:
     from camguard import service
+    from camguard.service import beside
 
-    paths = _paths(asked)
-    return service.run(
-        _config(asked),
-        paths,
-        as_json=asked.json,
-        foreground=asked.foreground,
-        interfaces=asked.interface,
-    )
+    paths, config = _paths(asked), _config(asked)
+    messenger = beside.start(lambda: config, paths, _tell) if asked.foreground else None
+    try:
+        return service.run(
+            config,
+            paths,
+            as_json=asked.json,
+            foreground=asked.foreground,
+            interfaces=asked.interface,
+        )
+    finally:
+        if messenger is not None:
+            messenger.close()
+
+
+def _tell(config: "Config", paths: "Paths") -> int:
+    from camguard.tell import deliver
+
+    return deliver.run(config, paths, foreground=True)
 
 
 def _add_replay(commands: "Commands") -> None:
@@ -331,6 +345,59 @@ def _cameras_remove(asked: argparse.Namespace) -> int:
 
 
 # ---- telling, and the rest -------------------------------------------------------------------------------------------
+
+
+def _add_deliver(commands: "Commands") -> None:
+    _command(
+        commands,
+        "deliver",
+        _deliver,
+        "take alerts to your phone and home automation, as the service does",
+        "sudo camguard deliver",
+    )
+
+
+def _deliver(asked: argparse.Namespace) -> int:
+    from camguard.tell import deliver
+
+    paths = _paths(asked)
+    _leave_root(paths)
+    return deliver.run(_config(asked), paths, foreground=sys.stderr.isatty())
+
+
+def _leave_root(paths: "Paths") -> None:
+    """What reads secrets and talks to the outside is never root where camguard is installed."""
+    if os.geteuid() == 0:
+        from camguard.service import beside
+
+        beside.leave_root(paths)
+
+
+def _add_notify(commands: "Commands") -> None:
+    command = _command(
+        commands,
+        "notify",
+        _notify,
+        "send a message marked as a test through your channels",
+        "sudo camguard notify --test",
+    )
+    command.add_argument(
+        "--test",
+        nargs="?",
+        const="",
+        required=True,
+        metavar="CHANNEL",
+        help="through this channel; default: through all",
+    )
+    _json(command, "one JSON object a line: name, status, detail, fix")
+
+
+def _notify(asked: argparse.Namespace) -> int:
+    from camguard.check import trial
+
+    paths = _paths(asked)
+    _leave_root(paths)
+    return trial.run(_config(asked), paths, asked.test or None, as_json=asked.json)
 
 
 def _add_selftest(commands: "Commands") -> None:

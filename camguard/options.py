@@ -22,8 +22,8 @@ class Option:
     """One key of one section. `default` None: not set; `required`: must be written; `type` is what msgspec converts to.
 
     `example` is the value in TOML, as the sample file shows it; `unset`: what holds, in words, when it is not written.
-    `kind`: only tables of this kind take the key ([[notify]]: what the channel is). `instead`: the key of the same
-    table that says the same thing in another way, so that only one of them is written.
+    `kind`: only tables of this kind (or these, with blanks between) take the key ([[notify]]: what the channel is).
+    `instead`: the key of the same table that says the same thing in another way, so that only one of them is written.
     """
 
     section: str
@@ -315,10 +315,10 @@ OPTIONS: tuple[Option, ...] = (
         "notify",
         "ca_file",
         str,
-        "The certificate that signed the broker's, where it is one of your own.",
+        "The certificate that signed the one of the broker or webhook, where it is one of your own.",
         '"/etc/camguard/broker-ca.pem"',
         unset="the ones the machine trusts",
-        kind="mqtt",
+        kind="mqtt webhook",
     ),
     Option(
         "notify",
@@ -384,7 +384,7 @@ def of(section: str) -> dict[str, Option]:
 
 def kinds(section: str) -> tuple[str, ...]:
     """The kinds of tables that a section has, in the order of the list; empty where all are alike."""
-    return tuple(dict.fromkeys(option.kind for option in of(section).values() if option.kind))
+    return tuple(dict.fromkeys(kind for option in of(section).values() for kind in option.kind.split()[:1]))
 
 
 def header(section: str) -> str:
@@ -401,7 +401,7 @@ def sample(timezone: str | None = None) -> str:
             active = section == "home" and timezone is not None
             lines.append(header(section) if active else f"#{header(section)}")
             shown = ("", kind) if number == 0 else (kind,)
-            for option in (option for option in of(section).values() if option.kind in shown):
+            for option in (option for option in of(section).values() if option.kind.split(" ")[0] in shown):
                 lines += _sample_lines(option, timezone if active and option.name == "timezone" else None)
             lines.append("")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs camguard on this machine and starts it: Debian 12 or 13, Raspberry Pi OS 64-bit. Running it again updates.
 #   in:  the clone it stands in (copied, never linked), the options below
-#   out: /opt/camguard, /usr/local/bin/camguard, /etc/camguard, /var/lib/camguard, the user camguard, two units
+#   out: /opt/camguard, /usr/local/bin/camguard, /etc/camguard, /var/lib/camguard, /var/lib/camguard-deliver, the users
+#        camguard and camguard-deliver, three units
 # Where systemd is not running it ends by becoming the guard itself, in the foreground.
 set -euo pipefail
 
@@ -18,6 +19,7 @@ TEXT
 }
 
 readonly place=/opt/camguard etc=/etc/camguard state=/var/lib/camguard runtime=/run/camguard
+readonly secrets=$etc/secrets outbox=/var/lib/camguard-deliver
 readonly config=$etc/camguard.toml program=$place/bin/camguard python=/usr/bin/python3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly here
@@ -107,16 +109,28 @@ check_python() {
         die "camguard needs Python 3.11 or later, and $("$python" --version) is what this system has. Debian 12 or later has it." 3
 }
 
-make_user_and_folders() {
-    say "The user camguard and its folders"
+add_user() { # add_user NAME HOME [OPTION...]
+    id -u "$1" >/dev/null 2>&1 ||
+        act useradd --system --user-group --home-dir "$2" --shell /usr/sbin/nologin "${@:3}" "$1"
+}
+
+make_users_and_folders() {
+    say "The users camguard and camguard-deliver, and their folders"
     if have systemd-sysusers; then
         act install -D -m 0644 "$here/systemd/camguard.sysusers" /etc/sysusers.d/camguard.conf
         act systemd-sysusers /etc/sysusers.d/camguard.conf
-    elif ! id -u camguard >/dev/null 2>&1; then
-        act useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin camguard
+    else
+        add_user camguard "$state"
+        add_user camguard-deliver "$outbox" --groups camguard
     fi
     act install -d -o root -g camguard -m 0750 "$etc"
     act install -d -o camguard -g camguard -m 0750 "$state" "$runtime"
+    # What the owner asks for is put here by whoever is in the group; the guard reads it.
+    act install -d -o camguard -g camguard -m 2770 "$state/wishes"
+    act install -d -o camguard-deliver -g camguard -m 0750 "$outbox"
+    act install -d -o root -g camguard-deliver -m 0750 "$secrets"
+    # The owner's reading right, which $etc hands on to what is made in it, ends here.
+    ((dry_run)) || setfacl -R -b "$secrets" 2>>"$work/log" || true
 }
 
 venv_fits() { # made for the Python that /usr/bin/python3 is today, and whole
@@ -200,7 +214,11 @@ give_reading_right() {
     act usermod -a -G camguard "$owner"
     # The group counts from the next login on; until then, and for files to come, an access list does the same.
     if ((dry_run)) || setfacl -m "u:$owner:rX" "$state" 2>/dev/null; then
-        act setfacl -R -m "u:$owner:rX,d:u:$owner:rX" "$etc" "$state" "$runtime"
+        act setfacl -R -m "u:$owner:rX,d:u:$owner:rX" "$state" "$runtime" "$outbox"
+        act setfacl -m "u:$owner:rwX" "$state/wishes"
+        # Not the folder of secrets in it: those are the messenger's alone.
+        act setfacl -m "u:$owner:rX,d:u:$owner:rX" "$etc"
+        [[ ! -e $config ]] || act setfacl -m "u:$owner:r" "$config"
     else
         say "This file system keeps no access lists: $owner can read after the next login."
     fi
@@ -242,6 +260,7 @@ TEXT
 install_units() {
     say "The services"
     act install -m 0644 "$here/systemd/camguard.service" /etc/systemd/system/camguard.service
+    act install -m 0644 "$here/systemd/camguard-deliver.service" /etc/systemd/system/camguard-deliver.service
     act install -D -m 0644 "$here/systemd/camguard-desktop.service" /etc/systemd/user/camguard-desktop.service
     act install -D -m 0644 "$here/systemd/camguard-desktop.desktop" /etc/xdg/autostart/camguard-desktop.desktop
 }
@@ -249,15 +268,18 @@ install_units() {
 start_service() {
     act systemctl daemon-reload
     act systemctl --global enable camguard-desktop.service
-    act systemctl enable camguard.service
+    act systemctl enable camguard.service camguard-deliver.service
     if ((dry_run)); then
-        act systemctl restart camguard.service
+        act systemctl restart camguard.service camguard-deliver.service
         return
     fi
     systemctl restart camguard.service 2>>"$work/log" || {
         journalctl _SYSTEMD_UNIT=camguard.service -n 3 -o cat --no-pager >&2 || true
         die "the guard did not start; its last words are above. After mending it: sudo systemctl restart camguard" 3
     }
+    # It ends at once, and well, where no channel is configured.
+    systemctl restart camguard-deliver.service 2>>"$work/log" ||
+        say "The messenger did not start: journalctl -u camguard-deliver. The guard runs all the same."
     if owners_desktop; then
         if ! { systemctl --user -M "$owner@.host" daemon-reload && systemctl --user -M "$owner@.host" restart camguard-desktop.service; } 2>>"$work/log"; then
             say "Alerts on the desktop of $owner start with the next login."
@@ -291,7 +313,7 @@ main() {
     fi
     install_packages
     check_python
-    make_user_and_folders
+    make_users_and_folders
     install_program
     write_config
     give_reading_right

@@ -45,7 +45,10 @@ done
 
 stop_service() {
     [[ -d /run/systemd/system ]] || return 0
-    [[ ! -e /etc/systemd/system/camguard.service ]] || act systemctl disable --now --quiet camguard.service
+    local unit
+    for unit in camguard-deliver.service camguard.service; do
+        [[ ! -e /etc/systemd/system/$unit ]] || act systemctl disable --now --quiet "$unit"
+    done
     [[ ! -e /etc/systemd/user/camguard-desktop.service ]] || act systemctl --global --quiet disable camguard-desktop.service
 }
 
@@ -87,17 +90,19 @@ remove() { # remove PATH...: what is there of it
 
 stop_service
 stop_the_rest
-remove /etc/systemd/system/camguard.service /etc/systemd/user/camguard-desktop.service \
+remove /etc/systemd/system/camguard.service /etc/systemd/system/camguard-deliver.service /etc/systemd/user/camguard-desktop.service \
     /etc/xdg/autostart/camguard-desktop.desktop /etc/sysusers.d/camguard.conf \
     /usr/local/bin/camguard "$place" /run/camguard
 [[ ! -d /run/systemd/system ]] || act systemctl daemon-reload
 if ((purge)); then
-    remove /var/lib/camguard /etc/camguard
-    # The group goes with the user; members keep no trace of it.
-    id -u camguard >/dev/null 2>&1 && act userdel camguard
-    if getent group camguard >/dev/null; then act groupdel camguard; fi
-    say "camguard is gone, with its record and configuration."
+    remove /var/lib/camguard /var/lib/camguard-deliver /etc/camguard
+    # The groups go with the users; members keep no trace of them.
+    for user in camguard-deliver camguard; do
+        if id -u "$user" >/dev/null 2>&1; then act userdel "$user"; fi
+        if getent group "$user" >/dev/null; then act groupdel "$user"; fi
+    done
+    say "camguard is gone, with its record, its configuration and the secrets of its channels."
 else
-    say "camguard is gone. Kept: the record in /var/lib/camguard and the configuration in /etc/camguard (systemd/uninstall.sh --purge removes them)."
+    say "camguard is gone. Kept: the record in /var/lib/camguard, the outbox in /var/lib/camguard-deliver, and the configuration with its secrets in /etc/camguard (systemd/uninstall.sh --purge removes them)."
 fi
 say "Debian packages that it used (python3, libbpf1, acl) stay."

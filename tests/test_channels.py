@@ -78,6 +78,13 @@ def test_addresses_of_webhooks_that_are_fine(url: str) -> None:
     assert channels(notify(f'webhook = "{url}"'))[0].options == {"url": url}
 
 
+def test_a_webhook_may_have_a_certificate_of_the_owners_own() -> None:
+    made = channels(notify('webhook = "https://nas.lan/x"', 'ca_file = "/etc/camguard/ca.pem"'))[0]
+    assert made.options == {"url": "https://nas.lan/x", "ca_file": "/etc/camguard/ca.pem"}
+    with pytest.raises(ConfigError, match=r"ca_file: is for mqtt; this table has url_file"):
+        channels(notify('url_file = "/x"', 'ca_file = "/etc/camguard/ca.pem"'))
+
+
 def test_a_secret_is_read_from_its_file_and_only_its_text_counts(tmp_path: Path) -> None:
     file = tmp_path / "ntfy.url"
     file.write_bytes(b"\xef\xbb\xbf  ntfy://topic \n")

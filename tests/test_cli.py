@@ -47,6 +47,8 @@ def test_the_commands_of_this_version() -> None:
         "camguard cameras discover",
         "camguard cameras add",
         "camguard cameras remove",
+        "camguard deliver",
+        "camguard notify",
         "camguard selftest",
         "camguard desktop",
         "camguard options",
@@ -98,6 +100,7 @@ MISTAKES = [
     ("alerts --limit 0", "from 1 to 1000000"),
     ("alerts --limit x", "from 1 to 1000000"),
     ("alerts --sinse today", "unrecognized arguments: --sinse"),
+    ("notify", "required: --test"),
     ("options --sample --timezone Mars/North", "no time zone"),
 ]
 

@@ -1,6 +1,7 @@
 """`camguard check`: can it look, what does it see, can it tell you. One line each, one fix per fault.
 
-answers.py measures; this prints: text for a homeowner, or one JSON object a line (name, status, detail, fix).
+answers.py measures, trial.py tries the channels (`camguard notify --test`); this prints: text for a homeowner, or one
+JSON object a line (name, status, detail, fix).
 It changes nothing.
 """
 
@@ -28,7 +29,7 @@ def run(paths: Paths, *, as_json: bool = False) -> int:
     view = View(paths)
     settings, trouble = answers.settings_of(paths)
     looks = [*answers.guard(view), *answers.configuration(paths, settings, trouble), *answers.looking(view)]
-    sees, tells = list(answers.seeing(view)), list(answers.telling(paths))
+    sees, tells = list(answers.seeing(view)), list(answers.telling(paths, settings, view))
     every = [*looks, *sees, *tells]
     if as_json:
         for one in every:
@@ -39,11 +40,15 @@ def run(paths: Paths, *, as_json: bool = False) -> int:
     return int(any(one.status == "fault" for one in every))
 
 
+def sign(status: str) -> str:
+    """The sign of an answer, in words where the terminal is not UTF-8."""
+    return _SIGNS[(sys.stdout.encoding or "").lower().replace("-", "") == "utf8"][status]
+
+
 # ---- for the owner ---------------------------------------------------------------------------------------------------
 
 
 def _print(view: View, looks: list[Answer], sees: list[Answer], tells: list[Answer]) -> None:
-    signs = _SIGNS[(sys.stdout.encoding or "").lower().replace("-", "") == "utf8"]
     write: Callable[[str], Any] = sys.stdout.write
     if not view.looking:
         write(view.not_looking_words() + "\n\n")
@@ -55,7 +60,7 @@ def _print(view: View, looks: list[Answer], sees: list[Answer], tells: list[Answ
         if not group:
             write(" No camera is guarded yet.\n")
         for one in group:
-            write(f" {signs[one.status]} {one.name.ljust(width)}  {one.detail}\n")
+            write(f" {sign(one.status)} {one.name.ljust(width)}  {one.detail}\n")
             for more in (one.meaning, f"Fix: {one.fix}" if one.fix else ""):
                 if more:
                     write(f"        {more}\n")

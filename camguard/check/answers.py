@@ -3,6 +3,7 @@
 In: the live figures (now.json), the record, the configuration, /proc, and which companions run. Out: Answers.
 """
 
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from camguard.check.followers import followers
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
 from camguard.places import Places
+from camguard.review import deliveries
 from camguard.review.terminal import View, start_words
 
 Status = Literal["ok", "warning", "fault"]
@@ -249,7 +251,10 @@ def _only_just(view: View) -> str:
 # ---- can it tell you? ------------------------------------------------------------------------------------------------
 
 
-def telling(paths: Paths) -> Iterator[Answer]:
+def telling(paths: Paths, settings: Config | None, view: View) -> Iterator[Answer]:
+    """The channels of the configuration, and the companions. A machine without a screen needs no companion."""
+    channels = list(_channels(paths, settings, view))
+    yield from channels
     found = followers(paths)
     for one in found:
         if one.failing:
@@ -259,9 +264,33 @@ def telling(paths: Paths) -> Iterator[Answer]:
             )
         else:
             yield Answer("desktop", "ok", f"a companion of {one.user} follows the record")
-    if not found:
+    if not found and not channels:
         fix = "in your desktop session: systemctl --user start camguard-desktop, or: camguard desktop"
         yield Answer("desktop", "fault", "nothing follows the record: camguard can look, but cannot reach you", fix=fix)
+
+
+def _channels(paths: Paths, settings: Config | None, view: View) -> Iterator[Answer]:
+    if settings is None or not settings.channels:
+        return
+    start = deliveries.start_words(paths)
+    if not deliveries.runs(paths):
+        yield Answer("messages", "fault", "camguard deliver does not run: nothing reaches your channels", fix=start)
+    try:
+        found = deliveries.deliveries(paths, settings.channels)
+    except StoreError as error:
+        sentence, _, fix = report.clean(str(error)).rpartition(". ")
+        yield Answer("messages", "warning", sentence or fix, fix=fix if sentence else "")
+        return
+    for one in found:
+        name, detail = report.clean(one.name, 32), one.words(view.now, view.zone)
+        test = f"sudo camguard notify --test {shlex.quote(one.name)}"
+        if one.trouble:
+            sentence, _, fix = detail.partition(". ")
+            yield Answer(name, "fault", sentence, "Alerts wait, and are tried again for three days.", fix or test)
+        elif one.state is None or not one.state.last_sent or one.state.failed or "waiting" in detail:
+            yield Answer(name, "warning", detail, fix=test)
+        else:
+            yield Answer(name, "ok", detail)
 
 
 def number(count: int, what: str) -> str:

@@ -56,7 +56,7 @@ class Channel:
 
     secret   apprise: the URL; webhook: the key that signs (nothing: unsigned); mqtt: the password (nothing: none)
     address  webhook: where the address is kept, when it is a secret itself; else nothing, and it is options["url"]
-    options  webhook: url; mqtt: url, username, ca_file, discovery_prefix, base_topic (only what is set)
+    options  webhook: url, ca_file; mqtt: url, username, ca_file, discovery_prefix, base_topic (only what is set)
     """
 
     name: str
@@ -184,9 +184,9 @@ def _kind(place: str, written: Mapping[str, Any], fail: Fail) -> Kind:
         fail(f"{place}.{key}", f"{found[0]} says it already; write one of them.")
     for key in written:
         other = options.of("notify")[key].kind
-        if other not in ("", kind):
+        if other and kind not in other.split():
             named = {"apprise": "an Apprise URL", "webhook": "a webhook", "mqtt": "mqtt"}
-            fail(f"{place}.{key}", f"is for {named[other]}; this table has {found[0]}.")
+            fail(f"{place}.{key}", f"is for {named[other.split()[0]]}; this table has {found[0]}.")
     return kind
 
 
@@ -196,12 +196,13 @@ def _apprise(place: str, table: Mapping[str, Any], fail: Fail) -> tuple[Secret, 
 
 def _webhook(place: str, table: Mapping[str, Any], fail: Fail) -> tuple[Secret, Secret, dict[str, str]]:
     key, address = secret_of(place, "hmac", table, fail), secret_of(place, "webhook", table, fail)
+    made = {} if table["ca_file"] is None else {"ca_file": str(_absolute(f"{place}.ca_file", table["ca_file"], fail))}
     if table["webhook"] is None:
-        return key, address, {}
+        return key, address, made
     words = address_words(table["webhook"])
     if words:
         fail(f"{place}.webhook", words)
-    return key, address, {"url": table["webhook"]}
+    return key, address, made | {"url": table["webhook"]}
 
 
 def address_words(url: str) -> str | None:

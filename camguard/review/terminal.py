@@ -15,7 +15,7 @@ from camguard import report
 from camguard.config import Config, Paths, load, machine_timezone, unknown_camera
 from camguard.errors import ConfigError, StoreError
 from camguard.events import Home
-from camguard.review import moments
+from camguard.review import deliveries, moments
 from camguard.review.table import Cell, Row, show
 from camguard.store import Reader, now_age_s, read_now
 
@@ -245,7 +245,8 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
     if quiet:
         return 0 if view.looking and not [alert for alert in alerts_open if alert.get("severity") != "info"] else 1
     if asked.as_json:
-        print(report.to_json({"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures))
+        made = {"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures
+        print(report.to_json(made | {"channels": _channels(view)}))
         return 0 if view.looking else 1
     print(_headline(view) if view.looking else view.not_looking_words())
     names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
@@ -259,6 +260,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
     else:
         print("No camera is configured. See which devices are there: camguard cameras list")
     remarks = _remarks(view, figures, alerts_open)
+    remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone)
     if remarks:
         print("\n" + "\n".join(remarks))
     return 0 if view.looking else 1
@@ -334,6 +336,14 @@ def _viewings(view: View, name: str, span: _Range) -> str:
     except StoreError:
         return "-"
     return str(sum(1 for one in found if one["class"] in VIEWING))
+
+
+def _channels(view: View) -> list[dict[str, Any]]:
+    """The channels for --json; none where deliver.db may not be read."""
+    try:
+        return [one.as_dict() for one in deliveries.deliveries(view.paths, view.config.channels)]
+    except StoreError:
+        return []
 
 
 def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, Any]]) -> list[str]:

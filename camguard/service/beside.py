@@ -1,8 +1,8 @@
 """The messenger beside the guard: `camguard run` starts it and ends it. In: Paths and Config; out: a second process.
 
-It is forked before the guard opens its tap, so that it has no part in it, and leaves root by itself. It lives as long as
-the other end of a pipe is open: whatever ends the guard, kill -9 too, ends the messenger. Signals would not do, because
-the two may be different users.
+It is forked before the guard opens its tap, so that it has no part in it, and leaves root by itself. It lives as long
+as the other end of a pipe is open: whatever ends the guard, kill -9 too, ends the messenger. Signals would not do,
+because the two may be different users.
 """
 
 import contextlib

@@ -21,11 +21,12 @@ def unit(name: str) -> configparser.ConfigParser:
 
 
 @needs_systemd
-def test_guard_scores_at_most_1_7() -> None:
+@pytest.mark.parametrize(("name", "most"), [("camguard.service", 17), ("camguard-deliver.service", 15)])
+def test_a_service_scores_well(name: str, most: int) -> None:
     done = subprocess.run(
         [
-            *["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=17"],
-            UNITS / "camguard.service",
+            *["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={most}"],
+            UNITS / name,
         ],
         capture_output=True,
         text=True,
@@ -33,11 +34,11 @@ def test_guard_scores_at_most_1_7() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-500:]
-    assert "Overall exposure level for camguard.service: 1." in done.stdout
+    assert f"Overall exposure level for {name}: 1." in done.stdout
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", ["camguard.service", "camguard-desktop.service"])
+@pytest.mark.parametrize("name", ["camguard.service", "camguard-deliver.service", "camguard-desktop.service"])
 def test_systemd_knows_every_line(name: str, tmp_path: Path) -> None:
     # The programs are not installed here: verify a copy that names one that is.
     text = (UNITS / name).read_text().replace("/opt/camguard/bin/camguard", "/usr/bin/true")
@@ -75,6 +76,36 @@ def test_guard_is_watched_and_comes_back() -> None:
     assert (service["Type"], service["WatchdogSec"], service["Restart"]) == ("notify", "30", "always")
     assert float(service["RestartSec"]) <= 2
     assert unit("camguard.service")["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+def test_messenger_has_no_right_and_two_folders_to_write_in() -> None:
+    service = unit("camguard-deliver.service")["Service"]
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == ""
+    assert service["NoNewPrivileges"] == "yes"
+    assert set(service["RestrictAddressFamilies"].split()) == {"AF_INET", "AF_INET6", "AF_UNIX"}
+    assert service["ProtectSystem"] == "strict"
+    assert service["ReadWritePaths"] == "-/var/lib/camguard/wishes"
+    assert service["StateDirectory"] == "camguard-deliver"
+
+
+def test_messenger_is_another_user_whose_files_the_group_can_read() -> None:
+    """It alone is in the group of the secrets; the guard's user is not, and is another one."""
+    service = unit("camguard-deliver.service")["Service"]
+    assert service["User"] == "camguard-deliver" != unit("camguard.service")["Service"]["User"]
+    assert service["Group"] == "camguard"
+    assert service["SupplementaryGroups"] == "camguard-deliver"
+    assert service["UMask"] == "0027"
+    lines = (UNITS / "camguard.sysusers").read_text().splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith("m ")] == [["m", "camguard-deliver", "camguard"]]
+
+
+def test_messenger_outlives_the_guard() -> None:
+    """It has to tell that the guard fell silent."""
+    whole = unit("camguard-deliver.service")["Unit"]
+    assert not {"Requires", "BindsTo", "PartOf", "Requisite", "StopPropagatedFrom"} & set(whole)
+    assert whole["StartLimitIntervalSec"] == "0"
+    service = unit("camguard-deliver.service")["Service"]
+    assert (service["Restart"], service["RestartPreventExitStatus"]) == ("on-failure", "2")
 
 
 def test_companion_opens_no_network_socket() -> None:
