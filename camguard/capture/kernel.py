@@ -127,7 +127,7 @@ class KernelLedger:
         over: list[bytes] = []
         try:
             self._read_flows(at, counts, over)
-            counts += self._take_away(at, over[:_MOST_GONE])
+            counts += self._take_away(at, over)
             counts += self._collect_others(at)
         except OSError:
             self._missed += 1  # nothing is lost: the next read has the sums
@@ -148,7 +148,8 @@ class KernelLedger:
                     if idle > idle_s(proto, flags_up, flags_down) or (
                         crowded and up + down <= THIN and idle > THIN_IDLE_S
                     ):
-                        over.append(bytes(keys[place * 24 : place * 24 + 24]))
+                        if len(over) < _MOST_GONE:
+                            over.append(bytes(keys[place * 24 : place * 24 + 24]))
                         continue
                     if not self._behind:
                         continue
