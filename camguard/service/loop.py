@@ -213,6 +213,8 @@ class Service:
             self.writer.ask(lambda opened: opened.note_beat(wall))
         if self._due("minute", MINUTE_S, now):
             self._minute()
+        if self.writer.printer.gone and self.foreground:
+            self.stop.set()  # whoever read our lines has gone
         self._tried("now.json", self._show)
         self._feed_watchdog(now)
         self._step_at = now
@@ -267,8 +269,6 @@ class Service:
         self.tell(self._tried("health", self.watch.look, now, time.time(), interfaces, counters) or [])
         while self.writer.told:
             self.tell([Health(time.time(), "store", 1.0, self.writer.told.pop(0))])
-        if self.writer.printer.gone and self.foreground:
-            self.stop.set()  # whoever read our lines has gone
 
     def _minute(self) -> None:
         devices = self._tried("devices", self.guard.seen_devices) or []

@@ -222,3 +222,51 @@ def test_an_interface_that_goes_and_comes_back(live: Live, link: Link) -> None:
     link.ping()
     live.until(lambda now: now["interfaces"][0]["packets"] > found["interfaces"][0]["packets"])
     live.until(lambda now: not any("is gone" in problem for problem in now["problems"]))
+
+
+#: An installation of its own over /etc, /var/lib and /run, seen by this process alone (overlays in a mount namespace).
+INSTALLED = """
+set -e
+mount -t tmpfs none "$1"
+for folder in etc var/lib; do
+    mkdir -p "$1/$folder/up" "$1/$folder/work"
+    mount -t overlay none -o "lowerdir=/$folder,upperdir=$1/$folder/up,workdir=$1/$folder/work" "/$folder"
+done
+mount -t tmpfs none /run
+sed -i /^camguard:/d /etc/passwd /etc/group
+echo 'camguard:x:64201:64201::/nonexistent:/usr/sbin/nologin' >> /etc/passwd
+echo 'camguard:x:64201:' >> /etc/group
+mkdir -p /etc/camguard
+printf '[network]\\ninterface = "cam0"\\n' > /etc/camguard/camguard.toml
+chown 0:64201 /etc/camguard/camguard.toml; chmod 640 /etc/camguard/camguard.toml
+exec "$2" -c "$3" run
+"""
+
+
+def test_root_becomes_the_user_of_the_installation(link: Link, tmp_path: Path) -> None:
+    command = ["ip", "netns", "exec", link.guard, "unshare", "--mount", "sh", "-c", INSTALLED, "sh", str(tmp_path)]
+    process = subprocess.Popen([*command, sys.executable, CAMGUARD], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout
+        assert process.stderr
+        line = b""
+        while b"looking" not in line:
+            line = process.stdout.readline()
+            assert line, process.stderr.read().decode()
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "Uid:\t64201\t64201\t64201\t64201" in status
+        assert "Gid:\t64201\t64201\t64201\t64201" in status
+        assert re.search(r"Groups:\t(64201 )?\n", status)
+        assert re.search(r"CapPrm:\t0+\n", status)
+        root = Path(f"/proc/{process.pid}/root")
+        assert (root / "var/lib/camguard/guard.db").stat().st_uid == 64201
+        assert (root / "run/camguard").stat().st_mode & 0o777 == 0o750
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()

@@ -26,7 +26,12 @@ class Guard:
     """One running guard over a sample, with a real service manager's socket."""
 
     def __init__(
-        self, folder: Path, sample: str = "outsider.pcap", *more: str, watchdog_s: float | None = None
+        self,
+        folder: Path,
+        sample: str = "outsider.pcap",
+        *more: str,
+        watchdog_s: float | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.state, self.runtime, self.config = folder / "state", folder / "run", folder / "camguard.toml"
         self.database = self.state / "guard.db"
@@ -35,7 +40,7 @@ class Guard:
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = f"camguard-test-{os.getpid()}-{id(self)}"
         self.manager.bind(f"\0{name}")
-        env = os.environ | {"NOTIFY_SOCKET": f"@{name}"}
+        env = os.environ | {"NOTIFY_SOCKET": f"@{name}"} | (env or {})
         if watchdog_s:
             env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
         command = [sys.executable, str(HERE / "a_guard.py"), str(SAMPLES / sample), str(self.config)]
@@ -218,7 +223,7 @@ def test_a_writer_that_hangs_starves_the_watchdog_but_not_the_alert(guards: Any)
     other = sqlite3.connect(guard.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")  # somebody holds the lock of the file: every write waits, then fails
     guard.line("critical:", within_s=15)  # said all the same
-    silent, until = 0.0, time.monotonic() + 8
+    silent, until = 0.0, time.monotonic() + 6
     while time.monotonic() < until:
         begun = time.monotonic()
         guard.heard(4.0)
@@ -236,7 +241,7 @@ def test_a_writer_that_hangs_starves_the_watchdog_but_not_the_alert(guards: Any)
 def test_a_fault_is_counted_said_once_and_shown(guards: Any, trouble: str) -> None:
     guard = guards("quiet.pcap", trouble, watchdog_s=3)
     guard.line("looking")
-    time.sleep(6.5)
+    time.sleep(5.5)
     now = guard.now()
     assert now["counters"]["errors"] >= 2
     assert any("fault inside camguard" in problem for problem in now["problems"])
@@ -275,3 +280,33 @@ def test_when_the_reader_of_the_lines_goes_the_guard_ends(guards: Any) -> None:
     assert guard.process.stdout is not None
     guard.process.stdout.close()
     assert guard.process.wait(15) == 0
+
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@pytest.mark.skipif(not FAKETIME.exists(), reason="faketime is not installed (tests/run.sh installs it)")
+def test_the_wall_clock_jumps_by_a_day_and_back(guards: Any, tmp_path: Path) -> None:
+    """Said each time; the alert under way goes on under its id, and how long the guard looked is not moved by it."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    guard = guards(env=env | {"DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+    guard.line("looking")
+    guard.line("critical:")
+    (alert,) = Reader(guard.database).open_alerts()
+    clock.write_text("+1d")
+    assert "forward by 1 d" in guard.line("clock:")
+    clock.write_text("+0")
+    assert "back by 1 d" in guard.line("clock:")
+    time.sleep(1.2)
+    now = guard.now()
+    assert store.now_age_s(now) < 3.0
+    assert [body["id"] for body in now["alerts"]] == [alert["id"]]
+    assert guard.stop() == 0
+    reader = Reader(guard.database)
+    assert len(reader.alerts()) == 1
+    assert [body["what"] for body in reader.log(kinds=("notice",))].count("clock") == 2
+    lengths = [(run.ended or run.beat) - run.started for run in reader.runs()]
+    assert len(lengths) == 3
+    assert 2.0 < sum(lengths) < 15.0, lengths
