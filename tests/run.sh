@@ -19,6 +19,7 @@ ffmpeg curl openssl stunnel4 socat faketime
 python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 xvfb dbus dbus-x11 dunst libnotify-bin imagemagick x11-apps xdotool fonts-dejavu-core
+mosquitto mosquitto-clients
 systemd systemd-container debootstrap shellcheck
 TEXT
 }
@@ -105,6 +106,7 @@ check_code() {
     fi
     if command -v systemd-analyze >/dev/null; then
         systemd-analyze security --no-pager --offline=true --threshold=17 systemd/camguard.service 2>/dev/null | tail -n 1
+        systemd-analyze security --no-pager --offline=true --threshold=15 systemd/camguard-deliver.service 2>/dev/null | tail -n 1
     fi
 }
 
