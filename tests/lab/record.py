@@ -106,6 +106,7 @@ def _record(
         coming = {film.name: pool.submit(encode, film, folder) for film in plan.films}
         films = {name: future.result() for name, future in coming.items()}
     films["sound"] = encode_sound(Film("sound", 64, 0, 0), plan.sound_samples, folder)
+    films["sound-large"] = encode_sound(Film("sound-large", 64, 0, 0), 1024, folder)
     stage = play.Stage(home, plan, films, certificate(folder))
     say("building the home")
     home.open()
