@@ -88,8 +88,8 @@ def _messenger(load: Callable[[], Config], paths: Paths, deliver: Deliver, answe
         code = deliver(config, paths)
     except KeyboardInterrupt:
         code = 0
-    except Exception as error:  # noqa: BLE001 - the last frame of a process: whatever it is, the owner is told
-        note(f"camguard: messages are not sent: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - the last frame of a process; the text may show a secret
+        note(f"camguard: messages are not sent: a fault in deliver ({type(error).__name__}). Please report this.")
     finally:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
