@@ -27,8 +27,8 @@ MIGRATIONS = (
     CREATE TABLE outbox (
         id INTEGER PRIMARY KEY, channel TEXT NOT NULL, alert TEXT NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL,
         severity TEXT NOT NULL, body TEXT NOT NULL, born REAL NOT NULL, due REAL NOT NULL, tries INTEGER NOT NULL,
-        waited_s REAL NOT NULL, status TEXT NOT NULL, sound INTEGER NOT NULL, judged INTEGER NOT NULL, error TEXT,
-        done_at REAL, remote_id TEXT);
+        waited_s REAL NOT NULL, status TEXT NOT NULL, sound INTEGER NOT NULL, judged INTEGER NOT NULL,
+        mute INTEGER NOT NULL, error TEXT, done_at REAL, remote_id TEXT);
     CREATE INDEX outbox_waiting ON outbox (id) WHERE status IN ('pending', 'held');
     CREATE INDEX outbox_done ON outbox (done_at) WHERE done_at IS NOT NULL;
     CREATE TABLE channels (
@@ -54,6 +54,7 @@ class Parcel:
     waited_s   how long deliver has tried; the time in which the machine was off does not count
     sound      it is to make itself heard, if its severity has a sound at all
     judged     the rules of quiet have let it pass: they are asked once
+    mute       it is told without a sound all the same
     """
 
     id: int
@@ -69,6 +70,7 @@ class Parcel:
     waited_s: float = 0.0
     status: Status = "pending"
     judged: bool = False
+    mute: bool = False
     error: str | None = None
     done_at: float | None = None
     remote_id: str | None = None
@@ -367,15 +369,16 @@ class DeliveryReader:
 
 
 _WAITING = (
-    "SELECT id, channel, alert, seq, state, body, born, due, sound, tries, waited_s, status, judged, error, done_at,"
-    " remote_id FROM outbox WHERE status IN ('pending', 'held') ORDER BY id"
+    "SELECT id, channel, alert, seq, state, body, born, due, sound, tries, waited_s, status, judged, mute, error,"
+    " done_at, remote_id FROM outbox WHERE status IN ('pending', 'held') ORDER BY id"
 )
 _PUT = (
     "INSERT INTO outbox (id, channel, alert, seq, state, body, born, due, sound, tries, waited_s, status, judged,"
-    " error, done_at, remote_id, severity) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET"
-    " alert=excluded.alert, seq=excluded.seq, state=excluded.state, body=excluded.body, due=excluded.due,"
+    " mute, error, done_at, remote_id, severity) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id)"
+    " DO UPDATE SET alert=excluded.alert, seq=excluded.seq, state=excluded.state, body=excluded.body, due=excluded.due,"
     " sound=excluded.sound, tries=excluded.tries, waited_s=excluded.waited_s, status=excluded.status,"
-    " judged=excluded.judged, error=excluded.error, done_at=excluded.done_at, remote_id=excluded.remote_id"
+    " judged=excluded.judged, mute=excluded.mute, error=excluded.error, done_at=excluded.done_at,"
+    " remote_id=excluded.remote_id"
 )
 
 
@@ -384,7 +387,7 @@ def _values(parcel: Parcel) -> tuple[Any, ...]:
     return (
         parcel.id, parcel.channel, parcel.alert, parcel.seq, parcel.state, "" if done else _text(parcel.body),
         parcel.born, parcel.due, parcel.sound, parcel.tries, parcel.waited_s, parcel.status, parcel.judged,
-        parcel.error, parcel.done_at, parcel.remote_id, str(parcel.body.get("severity", "")),
+        parcel.mute, parcel.error, parcel.done_at, parcel.remote_id, str(parcel.body.get("severity", "")),
     )  # fmt: skip
 
 
@@ -398,7 +401,7 @@ def _parcel(row: Sequence[Any]) -> Parcel | None:
     if not found:
         return None
     values = list(row)
-    values[5], values[8], values[12] = found[0], bool(row[8]), bool(row[12])
+    values[5], values[8], values[12], values[13] = found[0], bool(row[8]), bool(row[12]), bool(row[13])
     return Parcel(*values)
 
 

@@ -137,8 +137,7 @@ class Outbox:
         at, now = clocks
         queue = self._queues[name]
         self._digests(queue, clocks)
-        self._hold(queue, now)
-        changed = False
+        changed = self._hold(queue, now)
         while True:
             ready = [one for one in queue.waiting.values() if one.status == "pending" and queue.due[one.id] <= at]
             if not ready:
@@ -306,8 +305,10 @@ class Outbox:
 
     # ---- inside: going out -------------------------------------------------------------------------------------------
 
-    def _hold(self, queue: _Queue, now: float) -> None:
-        """Which parcels wait for the end of quiet hours, of the channel's own hours, of a silence."""
+    def _hold(self, queue: _Queue, now: float) -> bool:
+        """Which parcels wait for the end of quiet hours, of the channel's own hours, of a silence; whether that changed
+        for one."""
+        changed = False
         hours = bool(self._hours) and schedule.inside(self._hours, now, self._zone)
         hours = hours or (bool(queue.when) and not schedule.inside(queue.when, now, self._zone))
         for parcel in queue.waiting.values():
@@ -320,18 +321,20 @@ class Outbox:
             known = queue.rules.knows_viewer(alert)
             wait = quiet.held(alert, hours=hours, silenced=silenced, known=known, owed=parcel.sound)
             if wait and silenced and parcel.state == "closed":
-                parcel.sound = False  # it came and went while nothing was to be said
+                parcel.mute = True  # it came and went while nothing was to be said
             status = "held" if wait else "pending"
             if status != parcel.status:
                 parcel.status = "held" if wait else "pending"
                 self._unsaved[parcel.id] = parcel
+                changed = True
+        return changed
 
     def _judge(self, queue: _Queue, parcel: Parcel, clocks: Clocks) -> bool:
         """Whether the rules of quiet let it pass as it is; changes it where they say so."""
         answer = queue.rules.judge(parcel.body, clocks[1], owed=parcel.sound)
         self._dirty.add(queue.channel.name)
         if answer.what == "send":
-            parcel.judged, parcel.sound = True, answer.sound
+            parcel.judged, parcel.sound = True, answer.sound and not parcel.mute
             self._unsaved[parcel.id] = parcel
             return True
         self._drop(queue, parcel)

@@ -45,10 +45,10 @@ class Webhook:
 
     async def send(self, message: report.Message, *, sound: bool, remote_id: str | None) -> str | None:
         """One POST; SinkError where the answer is no 2xx."""
-        alert = dict(getattr(message, "alert", {}))
-        content = alert | {
+        alert = getattr(message, "alert", {})
+        content = _allowed(alert, getattr(message, "detail", "full")) | {
             "id": message.id, "title": message.title, "body": message.body, "severity": message.severity,
-            "state": message.state, "type": message.type, "short_id": message.short_id, "sound": sound,
+            "state": message.state, "short_id": message.short_id, "sound": sound,
         }  # fmt: skip
         body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         stamp = str(int(time.time()))
@@ -62,6 +62,19 @@ class Webhook:
             headers["X-Camguard-Signature"] = f"sha256={signed}"
         await request("POST", self._url, body, headers, ca_file=self._ca_file)
         return None
+
+
+#: What a channel may see that is told less than all.
+_SHORT = {"kind", "time", "type", "confidence", "raised", "started", "count"}
+_DISCREET = {"kind", "time", "raised"}
+
+
+def _allowed(alert: Mapping[str, Any], detail: str) -> dict[str, Any]:
+    """The alert with null for what `detail` keeps back."""
+    if detail == "full":
+        return dict(alert)
+    kept = _SHORT if detail == "short" else _DISCREET
+    return {key: value if key in kept else None for key, value in alert.items()} | {"evidence": []}
 
 
 async def request(
