@@ -287,7 +287,7 @@ def _channels(paths: Paths, settings: Config | None, view: View) -> Iterator[Ans
         if one.trouble:
             sentence, _, fix = detail.partition(". ")
             yield Answer(name, "fault", sentence, "Alerts wait, and are tried again for three days.", fix or test)
-        elif one.state is None or not one.state.last_sent or one.state.failed or "waiting" in detail:
+        elif not one.works or "given up" in detail or "waiting" in detail:
             yield Answer(name, "warning", detail, fix=test)
         else:
             yield Answer(name, "ok", detail)

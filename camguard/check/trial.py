@@ -1,7 +1,7 @@
 """`camguard notify --test [CHANNEL]`: one marked test through each channel, and in plain words what became of it.
 
 In: the configuration (its secrets are read here, so it is run by whoever may read them). Out: one line a channel, one
-thing to do where it failed. It passes the outbox by: nothing is tried again, nothing is written.
+thing to do where it failed. It passes the outbox by: nothing is tried again. That a channel took it is remembered.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from camguard.check.answers import Answer
 from camguard.config import Channel, Config, Paths
 from camguard.errors import ConfigError, SinkError
 from camguard.report.text import rfc3339
+from camguard.review import deliveries
 
 MOST_S = 60.0
 _LOOK_AT = {
@@ -77,6 +78,7 @@ async def _one(channel: Channel, config: Config, paths: Paths) -> Answer:
         return _failed(channel, "no answer in time")
     except Exception as error:  # noqa: BLE001 its text may show a secret
         return _failed(channel, f"a fault in sending ({type(error).__name__}). Please report this")
+    deliveries.note_test(paths, channel.name, time.time())
     detail = f"taken in {time.monotonic() - began:.1f} s; {_LOOK_AT[channel.kind]}"
     for secret in channel.secrets:
         if configuration.open_to_all(secret):

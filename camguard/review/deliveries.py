@@ -1,9 +1,11 @@
 """What became of the messages: for `camguard status` and `check`. Reads deliver.db, writes nothing.
 
-In: the paths and the configured channels. Out: one Delivery for each channel, with how it is in words.
+In: the paths and the configured channels. Out: one Delivery for each channel, with how it is in words. The times of
+marked tests (`camguard notify --test`) stand beside deliver.db in a small file of their own, tests.json.
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +27,12 @@ class Delivery:
     name: str
     kind: str
     state: ChannelState | None
+    tested: float | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether it took a message or a test, and has no trouble since."""
+        return not self.trouble and bool(self.tested or (self.state and self.state.last_sent))
 
     @property
     def trouble(self) -> str:
@@ -33,14 +41,14 @@ class Delivery:
 
     def words(self, now: float, zone: str) -> str:
         """ "took a message 22:14; 3 wait since 22:40"."""
-        if self.state is None:
-            return "not tried yet"
-        state, parts = self.state, []
+        state, parts = self.state or ChannelState(self.name, self.kind), []
         if self.trouble:
             since = f" since {report.when(state.error_since, now, zone)}" if state.error_since else ""
             parts.append(f"not reached{since}: {self.trouble}")
-        elif state.last_sent:
+        elif state.last_sent and state.last_sent >= (self.tested or 0.0):
             parts.append(f"took a message {report.when(state.last_sent, now, zone)}")
+        elif self.tested:
+            parts.append(f"took a test {report.when(self.tested, now, zone)}")
         else:
             parts.append("not tried yet")
         if state.waiting and (self.trouble or (state.oldest and now - state.oldest > LATE_S)):
@@ -60,6 +68,7 @@ class Delivery:
             "name": self.name,
             "kind": self.kind,
             "last_sent": report.rfc3339(state.last_sent),
+            "tested": report.rfc3339(self.tested),
             "error": state.error,
             "error_since": report.rfc3339(state.error_since),
             "waiting": state.waiting,
@@ -74,7 +83,29 @@ def deliveries(paths: Paths, channels: Sequence[Channel]) -> list[Delivery]:
     states: dict[str, ChannelState] = {}
     if _there(paths.delivery):
         states = {state.name: state for state in DeliveryReader(paths.delivery).channels()}
-    return [Delivery(channel.name, channel.kind, states.get(channel.name)) for channel in channels]
+    tested = _tests(paths)
+    return [
+        Delivery(channel.name, channel.kind, states.get(channel.name), tested.get(channel.name)) for channel in channels
+    ]
+
+
+def note_test(paths: Paths, name: str, now: float) -> None:
+    """Remember that a channel took a marked test; not where its folder is not there or is another's."""
+    file = paths.delivery.with_name("tests.json")
+    new = file.with_suffix(".new")
+    with contextlib.suppress(OSError):
+        text = json.dumps(_tests(paths) | {name: now})
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "w") as out:
+            out.write(text)
+        new.replace(file)
+
+
+def _tests(paths: Paths) -> dict[str, float]:
+    try:
+        found = json.loads(paths.delivery.with_name("tests.json").read_bytes())
+        return {str(name): float(at) for name, at in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def runs(paths: Paths) -> bool:

@@ -113,6 +113,15 @@ def test_what_was_given_up_is_told_with_the_reason(house: House) -> None:
     assert house.remarks() == [f"! mqtt: {words}"]
 
 
+def test_a_channel_that_took_a_test(house: House) -> None:
+    deliveries.note_test(house.paths, "ntfy", NOW - 60)
+    house.outbox.save(channels=[ChannelState("mqtt", "mqtt", NOW - HOUR_S)])
+    deliveries.note_test(house.paths, "mqtt", NOW - 2 * HOUR_S)
+    assert house.words() == {"ntfy": "took a test 22:13", "mqtt": "took a message 21:14"}
+    house.paths.delivery.with_name("tests.json").write_text('{"ntfy": "never"}')
+    assert house.words()["ntfy"] == "not tried yet"
+
+
 def test_what_is_held_is_no_fault(house: House) -> None:
     house.outbox.save(channels=[ChannelState("ntfy", "apprise", NOW - 60)])
     house.parcels("ntfy", "held", 2, NOW - 9 * HOUR_S)
