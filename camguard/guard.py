@@ -218,6 +218,7 @@ class Guard:
             return self._judge_all(self._streams.rtsp(flow, reading.detail, camera_serves, now), now)
         elif reading.what == "rtsp-interleaved" and up:
             flow.protocol = "rtsp"
+            self._streams.rtp(flow, now)
         elif reading.what == "rtp" and up:
             self._streams.rtp(flow, now)
         return []

@@ -30,6 +30,7 @@ class Second(NamedTuple):
     up: int
     down: int
     packets_up: int
+    packets_down: int
     pauses: int
     dry: int
 
@@ -116,7 +117,15 @@ class Flow:
             if len(self.history) >= HISTORY_S:
                 del self.history[0]
             self.history.append(
-                Second(count.at, count.payload_up, count.payload_down, count.packets_up, count.pauses, count.dry)
+                Second(
+                    count.at,
+                    count.payload_up,
+                    count.payload_down,
+                    count.packets_up,
+                    count.packets_down,
+                    count.pauses,
+                    count.dry,
+                )
             )
 
 

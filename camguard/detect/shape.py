@@ -1,19 +1,20 @@
 """Do the numbers of a connection look like live video or sound? In: its last seconds; out: evidence in words, or None.
 
-Three things tell live media from a file, on clear and on encrypted connections alike:
+Four things tell live media from a file, on clear and on encrypted connections alike:
 
 - a *picture* ends in a short packet and then the sender has nothing to say until the next one ("dry" pauses,
   FlowCount): real cameras watched live gave 9 to 35 a second, clips at most 1, whatever the uplink (lab.md). A file
   that waits for the network stops after full packets.
 - *sound* is small packets at a steady low rate; a file that is sent slowly fills its packets.
-- both are one-sided and go on second after second; a program that asks and answers (chunked uploads) gets an answer for
+- a file sent in datagrams needs acknowledgements, live media does without.
+- all are one-sided and go on second after second; a program that asks and answers (chunked uploads) gets an answer for
   each piece.
 """
 
 from collections.abc import Sequence
 from statistics import fmean
 
-from camguard.events import TCP
+from camguard.events import TCP, UDP
 from camguard.track import Second
 
 
@@ -29,6 +30,7 @@ def live_media(
     one_sided: float = 3.0,
     answer_bytes: float = 80.0,
     sound_answer_bytes: float = 16.0,
+    unanswered: float = 16.0,
 ) -> str | None:
     """What makes the last `window_s` seconds look live, or None.
 
@@ -36,6 +38,7 @@ def live_media(
     each second; `dry_per_s`: dry pauses, mean, with at most one second without; `one_sided`: up against down;
     `answer_bytes`, `sound_answer_bytes`: bytes down for each dry pause, or any pause, that mean "ask and answer" on TCP
     (a firmware image sent to a camera in pieces of 352 bytes had 24 bytes of answer for each: reolink_e1 capture).
+    `unanswered`: datagrams up for each one down.
     """
     seconds = [second for second in history if second.at > now - window_s + 0.5]
     span_s = int(window_s)
@@ -53,6 +56,9 @@ def live_media(
         if proto == TCP and down >= answer_bytes * dry:
             return None
         return f"{rate_kbps:.0f} kbit/s in {dry / span_s:.0f} pictures a second for {span_s} seconds"
+    sent, received = (sum(second.packets_up for second in seconds), sum(second.packets_down for second in seconds))
+    if proto == UDP and sent >= unanswered * received:
+        return f"{rate_kbps:.0f} kbit/s in datagrams that nobody acknowledges, for {span_s} seconds"
     return _sound(seconds, rate_kbps, answered=proto == TCP and down >= sound_answer_bytes * _pauses(seconds))
 
 
@@ -73,7 +79,7 @@ def _sound(
     *,
     answered: bool,
     most_kbps: float = 320.0,
-    most_packet_bytes: float = 1000.0,
+    most_packet_bytes: float = 1100.0,
     pauses_per_s: float = 4.0,
     unsteady: float = 0.35,
 ) -> str | None:

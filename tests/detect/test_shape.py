@@ -8,10 +8,19 @@ from camguard.track import Second
 
 
 def seconds(
-    *, up: int, dry: int, pauses: int | None = None, packets: int = 0, down: int = 0, count: int = 6
+    *,
+    up: int,
+    dry: int,
+    pauses: int | None = None,
+    packets: int = 0,
+    answers: int | None = None,
+    down: int = 0,
+    count: int = 6,
 ) -> list[Second]:
     packets = packets or -(-up // 1400)
-    return [Second(float(n + 1), up, down, packets, dry if pauses is None else pauses, dry) for n in range(count)]
+    answers = packets // 2 if answers is None else answers
+    pauses = dry if pauses is None else pauses
+    return [Second(float(n + 1), up, down, packets, answers, pauses, dry) for n in range(count)]
 
 
 LIVE = {
@@ -53,6 +62,18 @@ def test_pieces_that_are_each_answered_are_an_upload() -> None:
     assert live_media(asked, now=6.0, proto=UDP), "in a datagram protocol acknowledgements are payload"
 
 
+def test_datagrams_that_nobody_acknowledges_are_live() -> None:
+    filled = seconds(up=80_000, dry=0, packets=60, answers=1)
+    assert live_media(filled, now=6.0, proto=UDP)
+    assert live_media(filled, now=6.0, proto=TCP) is None
+    quic_clip = seconds(up=120_000, dry=0, packets=90, answers=40)
+    assert live_media(quic_clip, now=6.0, proto=UDP) is None
+
+
+def test_sound_in_packets_of_1024_samples() -> None:
+    assert live_media(seconds(up=8_368, dry=0, pauses=8, packets=8), now=6.0, proto=TCP)
+
+
 def test_small_pieces_that_are_each_answered_are_no_sound() -> None:
     rows = seconds(up=4928, dry=0, pauses=14, packets=14, down=336)
     assert live_media(rows, now=6.0, proto=TCP) is None
@@ -67,5 +88,5 @@ def test_sound_must_be_steady() -> None:
 
 
 def test_began_looks_back_to_the_last_break() -> None:
-    history = [Second(1.0, 9000, 0, 10, 5, 5), *(Second(float(at), 9000, 0, 10, 5, 5) for at in (10, 11, 12))]
+    history = [Second(1.0, 9000, 0, 10, 5, 5, 5), *(Second(float(at), 9000, 0, 10, 5, 5, 5) for at in (10, 11, 12))]
     assert began(history) == 10.0
