@@ -146,6 +146,7 @@ def test_again_is_an_update_and_keeps_what_the_owner_wrote(installed: Machine) -
     assert [line for line in config.splitlines() if line not in after.splitlines()] == []
     assert tomllib.loads(after) == tomllib.loads(config) | {"network": {"interface": "cam0"}}
     assert guard(installed) != before
+    assert installed.run_as("anna", "cat", "/etc/camguard/camguard.toml").stdout == after
     installed.wait_for("it looks again", lambda: is_looking(installed), 5)
     assert "anna" in installed.run("getent", "group", "camguard").stdout.strip().rpartition(":")[2].split(",")
 
@@ -215,7 +216,112 @@ def test_companion_starts_for_the_owner_only(installed: Machine) -> None:
     )
 
 
+RECEIVER = """
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        got = {"title": body["title"], "id": body["id"], "signed": self.headers.get("X-Camguard-Signature")}
+        with open("/tmp/got", "a") as out:
+            out.write(json.dumps(got) + "\\n")
+        self.send_response(200)
+        self.end_headers()
+
+http.server.ThreadingHTTPServer(("127.0.0.1", 8099), Handler).serve_forever()
+"""
+
+# An alert in the record, as the guard writes it.
+ALERT = """
+import time
+from pathlib import Path
+from camguard import report, store
+from camguard.events import Alert, Peer
+
+now = time.time()
+alert = Alert("a7f0c1d2e3", now, "porch", "remote-stream", "critical", "certain", report.USUAL_REASON, (),
+              Peer("192.0.2.99", 5000, org="Example", country="France"), "s1", now, now, 1, "open")
+with_words = report.as_dict(alert)
+record = store.Store.open(Path("/var/lib/camguard/guard.db"))
+record.write([store.Row("alert", now, "porch", alert.id, "open", with_words)], durable=True)
+record.close()
+"""
+
+
+def test_messenger_without_a_channel_ends_well(installed: Machine) -> None:
+    assert installed.show("camguard-deliver", "UnitFileState") == "enabled"
+    assert installed.show("camguard-deliver", "Result") == "success"
+    assert installed.show("camguard-deliver", "ActiveState") == "inactive"
+
+
+def test_messenger_takes_an_alert_to_the_owners_program(installed: Machine) -> None:
+    installed.run("sh", "-c", "cat > /tmp/receiver.py", text=RECEIVER)
+    installed.run("systemd-run", "--unit=receiver", "/usr/bin/python3", "/tmp/receiver.py")
+    listens = ("bash", "-c", "</dev/tcp/127.0.0.1/8099")
+    installed.wait_for("the receiver", lambda: installed.run(*listens, check=False).returncode == 0, 10)
+    key = "/etc/camguard/secrets/hook.key"
+    installed.run("install", "-m", "640", "-g", "camguard-deliver", "/dev/stdin", key, text="a planted canary\n")
+    channel = f'\n[[notify]]\nwebhook = "http://127.0.0.1:8099/x"\nhmac_file = "{key}"\n'
+    installed.run("sh", "-c", "cat >> /etc/camguard/camguard.toml", text=channel)
+    assert "not tried yet" in installed.run("camguard", "check", check=False).stdout
+    tried = installed.run("camguard", "notify", "--test")
+    assert "taken in" in tried.stdout
+
+    installed.run("systemctl", "restart", "camguard-deliver")
+    installed.wait_for("it runs", lambda: installed.show("camguard-deliver", "ActiveState") == "active", 5)
+    installed.wait_for("its outbox is there", lambda: _exists(installed, "/var/lib/camguard-deliver/deliver.db"), 5)
+    installed.run("systemctl", "stop", "camguard")
+    installed.run("runuser", "-u", "camguard", "--", "/opt/camguard/bin/python", "-", text=ALERT)
+    installed.run("systemctl", "start", "camguard")
+
+    def got() -> str:
+        return installed.run("cat", "/tmp/got", check=False).stdout
+
+    installed.wait_for("the alert is there", lambda: '"a7f0c1d2e3"' in got(), 10)
+    assert got().count('"signed": "sha256=') == len(got().splitlines())
+    check = installed.run_as("anna", "camguard", "check", check=False).stdout
+    assert "[\N{CHECK MARK}] webhook" in check, check
+    assert "canary" not in installed.run("journalctl", "-u", "camguard-deliver", "-o", "cat").stdout
+
+
+def _exists(machine: Machine, path: str) -> bool:
+    return machine.run("test", "-e", path, check=False).returncode == 0
+
+
+def test_messenger_has_no_right_and_only_it_reads_the_secrets(installed: Machine) -> None:
+    pid = installed.show("camguard-deliver", "MainPID")
+    lines = installed.run("cat", f"/proc/{pid}/status").stdout.splitlines()
+    status = {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+    assert [status[key] for key in ("CapEff", "CapPrm", "CapBnd", "CapAmb")] == [["0000000000000000"]] * 4
+    assert status["NoNewPrivs"] == ["1"]
+    assert installed.run("stat", "-c", "%U:%G", f"/proc/{pid}").stdout.strip() == "camguard-deliver:camguard"
+    kinds = installed.run("sh", "-c", "stat -c '%n %U:%G %a' /etc/camguard/secrets /var/lib/camguard*/*.db").stdout
+    assert kinds.splitlines() == [
+        "/etc/camguard/secrets root:camguard-deliver 750",
+        "/var/lib/camguard-deliver/deliver.db camguard-deliver:camguard 640",
+        "/var/lib/camguard/guard.db camguard:camguard 640",
+    ]
+    for user in ("camguard", "anna", "bob"):
+        for words in (("cat", "/etc/camguard/secrets/hook.key"), ("ls", "/etc/camguard/secrets")):
+            assert installed.run("runuser", "-u", user, "--", *words, check=False).returncode != 0, user
+    installed.run("runuser", "-u", "camguard-deliver", "--", "cat", "/etc/camguard/secrets/hook.key")
+    # It writes in its own folder and into the spool of wishes, and nowhere else of camguard's.
+    for path, code in (("/var/lib/camguard/wishes/x", 0), ("/var/lib/camguard/x", 1), ("/etc/camguard/x", 1)):
+        done = installed.run("nsenter", "-t", pid, "-m", "setpriv", "--reuid=camguard-deliver", "--regid=camguard",
+                             "--init-groups", "touch", path, check=False)  # fmt: skip
+        assert (done.returncode != 0) == bool(code), path
+    owner = installed.run("stat", "-c", "%G", "/var/lib/camguard/wishes/x").stdout.strip()
+    assert owner == "camguard", "the guard can read it"
+    installed.run("rm", "/var/lib/camguard/wishes/x")
+
+
+def test_score_of_the_running_messenger(installed: Machine) -> None:
+    installed.run("systemd-analyze", "security", "--no-pager", "--threshold=15", "camguard-deliver.service")
+
+
 def test_stop_is_clean_and_quick(installed: Machine) -> None:
+    installed.run("systemctl", "stop", "camguard-deliver", seconds=10)
+    assert installed.show("camguard-deliver", "Result") == "success"
     installed.run("systemctl", "stop", "camguard", seconds=10)
     assert installed.show("camguard", "Result") == "success"
     assert installed.show("camguard", "ExecMainStatus") == "0"
@@ -240,8 +346,9 @@ def test_uninstall_keeps_the_record_and_purge_does_not(installed: Machine) -> No
         "find", "/etc", "/opt", "/usr/local", "/var/lib", "/run", "-xdev", "-name", "*camguard*"
     ).stdout
     assert left == ""
-    assert installed.run("getent", "passwd", "camguard", check=False).returncode == 2
-    assert installed.run("getent", "group", "camguard", check=False).returncode == 2
+    for name in ("camguard", "camguard-deliver"):
+        assert installed.run("getent", "passwd", name, check=False).returncode == 2
+        assert installed.run("getent", "group", name, check=False).returncode == 2
     # Twice is no fault.
     installed.run("/clone/systemd/uninstall.sh", "--purge")
 
