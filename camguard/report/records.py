@@ -6,7 +6,7 @@ from typing import Any
 
 from camguard.events import Alert, Decision, Event, Fact, Health, Notice, Session
 from camguard.report.alerts import words
-from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, zone_of
+from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, when, zone_of
 from camguard.report.who import peer_dict, who_short
 
 # ---- dicts -----------------------------------------------------------------------------------------------------------
@@ -134,17 +134,16 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
 def decision_words(event: Decision, zone: str) -> str:
     """What was decided, in words: "porch may be viewed by anna's phone until 22:00 (terminal)"."""
     camera = name(event.camera, MAX_CAMERA) if event.camera else "every camera"
-    until = f" until {clock(event.until, zone)}" if event.until is not None else ""
+    until = f" until {when(event.until, event.time, zone)}" if event.until is not None else ""
     viewer = who_short(event.peer) if event.peer else "somebody"
+    how_long = {"once": ", this time only", "always": ", from now on"}.get(event.mode or "", until)
     words_of = {
-        "allow": f"{camera} may be viewed by {viewer}, {'this time' if event.mode == 'once' else 'always'}",
+        "allow": f"{camera} may be viewed by {viewer}{how_long}",
         "revoke": f"decision {event.revokes} is taken back",
         "watching": f"the owner is watching {camera}{until}",
-        "silence": f"no notifications about {camera}{until}",
+        "silence": f"no notifications about {camera if event.camera else 'any camera'}{until}; the record goes on",
         "presence": clean(event.detail, 60),
     }
-    if event.what == "allow" and event.mode == "for":
-        words_of["allow"] = f"{camera} may be viewed by {viewer}{until}"
     return f"{words_of[event.what]} ({clean(event.who, 40)})"
 
 
