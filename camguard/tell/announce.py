@@ -43,7 +43,7 @@ def _device(house: House, camera: Announced | None, uid: str, parts: dict[str, d
         part["default_entity_id"] = f"{part['platform']}.{camera.slug if camera else house.hub}_{word}"
     return {
         "device": about,
-        "origin": {"name": "camguard", "sw": __version__},
+        "origin": {"name": "camguard", "sw_version": __version__},
         "availability": [{"topic": house.topic(one, "status")} for one in ([None, camera] if camera else [None])],
         "availability_mode": "all",
         "qos": 1,

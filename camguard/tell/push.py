@@ -7,9 +7,12 @@ shown, because they may quote the address, which is the secret; only a status co
 """
 
 import asyncio
+import importlib
 import logging
 import re
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from camguard import report
@@ -94,13 +97,13 @@ def _notify(url: str, message: report.Message, sound: bool) -> SinkError | None:
         service_timeout=TIMEOUT_S - 2.0,
     )
     schema = url.partition("://")[0].lower()
-    plugin = _plugin(apprise, url, asset)
+    plugin = _plugin(apprise, url, schema, asset)
     if plugin is None:
         known = bool(re.fullmatch(r"[a-z0-9]{1,20}", schema))
         which = f" (it begins with {schema}://)" if known else ""
         return SinkError(f"this is no address that Apprise understands{which}", True)
     _loudness(plugin, url, schema, message, sound)
-    plugin.retry = 0
+    plugin.retry, plugin.optional = 0, False  # whatever the URL says: "optional" would call a failure a success
     box = apprise.Apprise(asset=asset)
     box.add(plugin)
     kind = {"critical": apprise.NotifyType.FAILURE, "warning": apprise.NotifyType.WARNING}.get(
@@ -112,11 +115,57 @@ def _notify(url: str, message: report.Message, sound: bool) -> SinkError | None:
     return None if bool(result) else _why(result)
 
 
-def _plugin(apprise: Any, url: str, asset: Any) -> Any:
+def _plugin(apprise: Any, url: str, schema: str, asset: Any) -> Any:
+    """Apprise's object for the URL, None where it knows no such address.
+
+    Apprise would load all its 155 plugins (16 MB, a second) to find the one; here the one is found by its text. What is
+    not found so (an address as the service itself writes it, https://...) goes Apprise's own way.
+    """
     try:
-        return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
-    except Exception:  # noqa: BLE001 155 plugins of others, and what they raise may show the URL
+        made = _class_of(apprise, schema)
+        if made is None:
+            return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+        asked = made.parse_url(url)
+        return made(**asked | {"asset": asset}) if asked else None
+    except Exception:  # noqa: BLE001 plugins of many people, and what they raise may show the URL
         return None
+
+
+_CLASSES: dict[str, Any] = {}
+
+
+def _class_of(apprise: Any, schema: str) -> Any:
+    """The plugin that says `protocol = "SCHEMA"`, loaded alone; None where none is found."""
+    if not re.fullmatch(r"[a-z0-9+.-]{1,30}", schema):
+        return None
+    if schema not in _CLASSES:
+        _CLASSES[schema] = next(filter(None, map(_loaded(schema), _files_of(apprise, schema))), None)
+    return _CLASSES[schema]
+
+
+def _files_of(apprise: Any, schema: str) -> list[str]:
+    """Modules of Apprise whose text claims the schema."""
+    folder = Path(apprise.__file__).parent / "plugins"
+    claim = re.compile(
+        rf"""^    (?:secure_)?protocol\b[^=\n]*=\s*(?:\([^)]*)?["']{re.escape(schema)}["']""", re.MULTILINE
+    )
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        if claim.search(path.read_text(encoding="utf-8", errors="replace")):
+            found.append(".".join(("apprise", "plugins", *path.relative_to(folder).with_suffix("").parts)))
+    return found
+
+
+def _loaded(schema: str) -> Callable[[str], Any]:
+    def load(module: str) -> Any:
+        for one in vars(importlib.import_module(module)).values():
+            said = [getattr(one, name, None) for name in ("protocol", "secure_protocol")]
+            claims = [word for words in said if words for word in ([words] if isinstance(words, str) else words)]
+            if isinstance(one, type) and one.__module__ == module and schema in claims:
+                return one
+        return None
+
+    return load
 
 
 def _loudness(plugin: Any, url: str, schema: str, message: report.Message, sound: bool) -> None:
