@@ -59,6 +59,21 @@ def test_each_channel_gets_a_message_that_is_marked_as_a_test(tmp_path: Path, re
     assert not (tmp_path / "state").exists(), "a test makes no outbox"
 
 
+def test_the_signature_is_checked_as_the_reference_says(tmp_path: Path, receiver: Receiver, capsys: Out) -> None:
+    page = (Path(__file__).parents[2] / "docs/reference.md").read_text()
+    snippet = page.partition("```python\n")[2].partition("```")[0]
+    known: dict[str, Any] = {}
+    exec(snippet, known)
+    key = secret(tmp_path, "hook.key", f"{CANARY}\n")
+    notify(tmp_path, f'[[notify]]\nwebhook = "{receiver.url()}"\nhmac_file = "{key}"\n', capsys=capsys)
+    got = receiver.got[0]
+    names = {"x-camguard-timestamp": "X-Camguard-Timestamp", "x-camguard-signature": "X-Camguard-Signature"}
+    headers = {names[name]: value for name, value in got.headers.items() if name in names}
+    assert known["is_from_camguard"](CANARY, headers, got.body)
+    assert not known["is_from_camguard"](CANARY, headers, got.body + b" ")
+    assert not known["is_from_camguard"]("another", headers, got.body)
+
+
 def test_one_channel_alone(tmp_path: Path, receiver: Receiver, capsys: Out) -> None:
     text = f'[[notify]]\nname = "a"\nwebhook = "{receiver.url("/a")}"\n'
     text += f'[[notify]]\nname = "b"\nwebhook = "{receiver.url("/b")}"\n'
