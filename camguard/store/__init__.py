@@ -7,15 +7,17 @@ One file, one writing process. WAL, so readers never hold up the writer. An aler
 (on the disk when the call returns: SQLite, "PRAGMA synchronous"); all else with NORMAL, in the caller's batches.
 Alerts outlive everything: the size cap deletes the oldest other rows first. A damaged file is kept beside the new one.
 
-schema.py the tables and their migrations; writing.py Store; reading.py Reader; now.py the live figures and times.
+schema.py the tables and their migrations; decisions.py what the owner decided; writing.py Store; reading.py Reader;
+now.py the live figures and times.
 """
 
+from camguard.store.decisions import Kept, clock_is_set
 from camguard.store.now import boot_id, boottime_s, now_age_s, read_now, rfc3339, seconds, write_now
 from camguard.store.reading import Reader, looked
 from camguard.store.schema import BEAT_S, VERSION, Looked, Row, Run, StoreTakenError
 from camguard.store.writing import Store
 
 __all__ = [
-    "BEAT_S", "VERSION", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "boot_id", "boottime_s",
-    "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
+    "BEAT_S", "VERSION", "Kept", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "boot_id", "boottime_s",
+    "clock_is_set", "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
 ]  # fmt: skip

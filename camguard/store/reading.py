@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from camguard.errors import StoreError
-from camguard.events import SeenDevice
+from camguard.events import Decision, SeenDevice
+from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SELECT, Kept, kept
 from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, is_damage, sentence
 
 
@@ -126,6 +127,48 @@ class Reader:
     def runs(self) -> list[Run]:
         """All stretches of looking that are still recorded, oldest first."""
         return [Run(*row) for row in self._ask("SELECT started, beat, ended FROM runs ORDER BY run")]
+
+    def alerts_named(self, beginning: str, limit: int = 2) -> list[dict[str, Any]]:
+        """Alerts whose id begins so, latest state, newest first."""
+        return bodies(
+            self._ask(
+                "SELECT log.body FROM alerts JOIN log USING (seq) WHERE substr(alerts.id, 1, length(:so)) = :so"
+                " ORDER BY raised DESC LIMIT :limit",
+                {"so": beginning, "limit": limit},
+            )
+        )
+
+    # ---- what the owner decided --------------------------------------------------------------------------------------
+
+    def decisions(self, active_at: float | None = None, limit: int = 1000) -> list[Kept]:
+        """Decisions, newest first; with `active_at` (now, wall clock) only those that hold."""
+        now = time.time() if active_at is None else active_at
+        rows = self._ask(f"{SELECT} WHERE :all OR {MAY_HOLD} ORDER BY id DESC LIMIT :limit",
+            {"all": active_at is None, "limit": limit},
+        )  # fmt: skip
+        found = kept(rows, now)
+        return found if active_at is None else [one for one in found if one.holds]
+
+    def silenced(self, now: float) -> dict[str | None, float]:
+        """Cameras (None: all) that the owner does not want to hear of -> until when, wall clock.
+
+        The latest word on a camera counts; what was said of one alert only is not in it.
+        """
+        rows = self._ask(LATEST_SILENCES)
+        found = kept(rows, now)
+        return {one.decision.camera: now + one.left_s for one in found if one.holds and one.left_s is not None}
+
+    def decision_of(self, wish: str) -> Decision | None:
+        """The decision that was made of a wish."""
+        rows = self._ask(f"{SELECT} WHERE wish=?", (wish,))
+        return next((one.decision for one in kept(rows, time.time())), None)
+
+    def refusal_of(self, wish: str) -> str | None:
+        """Why a wish was refused lately, in words."""
+        rows = self._ask(
+            "SELECT body FROM log WHERE seq > (SELECT max(seq) FROM log) - 1000 AND kind='notice' AND id=?", (wish,)
+        )
+        return next((str(body.get("why") or body.get("detail")) for body in bodies(rows)), None)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 

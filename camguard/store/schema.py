@@ -34,6 +34,14 @@ MIGRATIONS = (
         ended REAL);
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    -- what the owner decided; numbers are never used twice. until_boottime: the end on the clock that runs since boot
+    CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, wish TEXT NOT NULL UNIQUE, who TEXT NOT NULL,
+        what TEXT NOT NULL, mode TEXT, camera TEXT, alert TEXT, peer TEXT, until REAL, boot TEXT NOT NULL,
+        until_boottime REAL, revoked_at REAL, used_at REAL, body TEXT NOT NULL);
+    CREATE INDEX decisions_once ON decisions (camera) WHERE mode = 'once' AND used_at IS NULL;
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each
@@ -85,11 +93,11 @@ def code(error: BaseException) -> int:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether the file is to be put aside. A complaint that quotes a damaged schema comes as UnicodeDecodeError."""
-    return isinstance(error, DamagedError | UnicodeDecodeError) or code(error) in {
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    }
+    """Whether the file is to be put aside. A complaint that quotes a damaged schema comes as UnicodeDecodeError, a
+    flipped bit in the schema's own version as a plain error ("unsupported file format", SQLite's prepare.c)."""
+    if isinstance(error, DamagedError | UnicodeDecodeError) or str(error) == "unsupported file format":
+        return True
+    return code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def sentence(path: Path, error: BaseException) -> str:
@@ -98,7 +106,7 @@ def sentence(path: Path, error: BaseException) -> str:
     if code(error) == sqlite3.SQLITE_CANTOPEN:
         return f"cannot open {path} with its log beside it. Start the guard, or read it as root"
     if is_damage(error):
-        return f"{path} is damaged ({error}). The guard puts it aside when it starts: restart it"
+        return f"{path} is damaged ({' '.join(str(error).split())}). The guard puts it aside when it starts: restart it"
     return f"cannot use {path}: {error}. Look at the disk, and at owner and rights of the folder"
 
 

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from camguard.errors import StoreError
 from camguard.events import SeenDevice
+from camguard.store import decisions
 from camguard.store.now import seconds
 from camguard.store.schema import (
     DAMAGED_KEPT,
@@ -126,6 +127,23 @@ class Store:
                 )
 
         self._retried(beat)
+
+    def asked_before(self, wish: str) -> bool:
+        """Whether a decision was made of that wish."""
+
+        def look() -> bool:
+            return bool(self._db.execute("SELECT 1 FROM decisions WHERE wish=?", (wish,)).fetchone())
+
+        return self._retried(look)
+
+    def next_number(self) -> int:
+        """The number of the next decision; none is used twice."""
+
+        def look() -> int:
+            found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='decisions'").fetchone()
+            return int(found[0]) + 1 if found else 1
+
+        return self._retried(look)
 
     # ---- keeping it small and whole ----------------------------------------------------------------------------------
 
@@ -272,6 +290,8 @@ class Store:
                         "INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?)",
                         (row.id, row.camera, row.time if raised is None else raised, row.time, row.state, seq),
                     )
+                elif row.kind == "decision":
+                    decisions.keep(self._db, row, text)
         return seq
 
     def _keep_session(self, row: Row, seq: int) -> None:
@@ -294,6 +314,7 @@ class Store:
             ).lastrowid
         if row.state == "closed":
             self._open_sessions.pop(row.id or "", None)
+            decisions.viewing_ended(self._db, row)
         elif place is not None:
             self._open_sessions[row.id or ""] = place
 
@@ -324,6 +345,7 @@ class Store:
                 "devices WHERE last_time < :cutoff",
             ):
                 self._db.execute(f"DELETE FROM {what}", {"cutoff": cutoff, "step": STEP_ROWS})  # noqa: S608
+            decisions.forget(self._db, cutoff)
         pages, used = self._pages()
         if used > self._max_pages() * (0.8 if self._shrinking else 0.9):
             self._shrinking = True
