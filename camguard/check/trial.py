@@ -22,7 +22,7 @@ from camguard.review import deliveries
 MOST_S = 60.0
 _LOOK_AT = {
     "apprise": 'look at your phone or mail: "Test: camguard can reach you here"',
-    "webhook": "your program got an alert of type test",
+    "webhook": "your program has it: a message whose title begins with Test",
     "mqtt": "the broker has it; Home Assistant shows it as an event",
 }
 

@@ -14,7 +14,7 @@ turn the direction of writing, and of markup brackets, and cut. Times in sentenc
 """
 
 from camguard.report.alerts import SETTLED, USUAL_REASON, matter, words
-from camguard.report.messages import Detail, Message, digest, limited, message, short_id, test_words
+from camguard.report.messages import Detail, Message, digest, message, short_id, test_words
 from camguard.report.records import CLASS_WORDS, as_dict, fact_line, line, session_words, to_json
 from camguard.report.text import (
     MAX_BODY,
@@ -54,7 +54,6 @@ __all__ = [
     "digest",
     "duration",
     "fact_line",
-    "limited",
     "line",
     "masked",
     "matter",

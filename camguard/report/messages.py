@@ -55,15 +55,6 @@ def message(
     )
 
 
-def limited(alert: Mapping[str, Any], detail: Detail) -> dict[str, Any]:
-    """The alert's dict for a channel that sends data, as far as its detail goes; what it may not say is null."""
-    if detail == "full":
-        return dict(alert)
-    kept = _SHORT_FIELDS if detail == "short" else _DISCREET_FIELDS
-    empty = {"evidence": [], "title": "", "body": ""}
-    return {key: value if key in kept else empty.get(key) for key, value in alert.items()}
-
-
 def short_id(known: str, others: Collection[str] = ()) -> str:
     """The first 4 characters of an id, more where another one begins the same way."""
     length = LEAST_ID
@@ -71,9 +62,6 @@ def short_id(known: str, others: Collection[str] = ()) -> str:
         length += 1
     return name(known[:length], 64)
 
-
-_DISCREET_FIELDS = ("kind", "time", "id", "severity", "state")
-_SHORT_FIELDS = (*_DISCREET_FIELDS, "type", "confidence", "raised", "started", "count")
 
 #: What happens, where it is certain and where it is not; "" : the same.
 _SHORT = {

@@ -122,16 +122,6 @@ def test_hostile_names_are_harmless_and_fit(detail: report.Detail) -> None:
         assert "<" not in sent.short_id
 
 
-def test_data_goes_as_far_as_the_detail() -> None:
-    made = alert()
-    assert report.limited(made, "full") == made
-    short, discreet = report.limited(made, "short"), report.limited(made, "discreet")
-    assert list(short) == list(discreet) == list(made), "no field is missing, what may not be said is null"
-    assert not [name for name in NAMES if name in report.to_json(short) + report.to_json(discreet)]
-    assert (short["type"], short["severity"], short["started"]) == ("remote-stream", "critical", made["started"])
-    assert {key for key, value in discreet.items() if value} == {"kind", "time", "id", "severity", "state"}
-
-
 def test_a_body_that_is_too_long_keeps_its_short_id() -> None:
     sent = report.message(alert() | {"body": "x" * 200}, "full", ZONE)
     assert len(sent.body) == 200
