@@ -40,7 +40,7 @@ class Budget:
 
     def spend(self, kind: int, window: int) -> bool:
         """Whether one more frame of this kind may be handed up now; a refusal counts in `spent`."""
-        if self._window != window:
+        if window > self._window:  # a time that ran back a little must not give a budget a second time
             self._window, self._used = window, [0] * len(self._limits)
         if self._used[kind] >= self._limits[kind]:
             self.spent += 1

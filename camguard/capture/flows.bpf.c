@@ -154,7 +154,8 @@ struct work {
 	__u8 proto, family, flags;
 	__u8 inner; /* a fragment after the first */
 	__u8 malformed;
-	__u8 pad;
+	__u8 part; /* a fragment, the first or a later one */
+	__u32 identity;
 };
 #define MAC_TO 2
 #define MAC_FROM 8
@@ -277,10 +278,10 @@ __noinline int options(struct __sk_buff *skb, __u32 at, __u32 stop)
 	return 1;
 }
 
-/* Fragments: remember the first one's ports, give them to the later ones. */
-FUNCTION int join(struct work *work, __u32 identity)
+/* A camera's fragments: remember the first one's ports, give them to the later ones. */
+FUNCTION int join(struct work *work)
 {
-	struct fragment key = {.identity = identity, .proto = work->proto};
+	struct fragment key = {.identity = work->identity, .proto = work->proto};
 	__u32 both = (__u32)work->sport << 16 | work->dport, *found;
 
 	if (work->family == 4) {
@@ -325,8 +326,8 @@ FUNCTION int above(struct __sk_buff *skb, struct work *work, __u32 start, __u32 
 			/* constant sizes: without CAP_PERFMON no stack byte may be handed over that was never written */
 			if (left >= 14)
 				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 14);
-			else if (left >= 8)
-				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 8);
+			else if (left >= 6)
+				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 6);
 			else if (left >= 4)
 				bpf_skb_load_bytes(skb, start, work->b + ABOVE, 4);
 		}
@@ -369,9 +370,9 @@ FUNCTION int above(struct __sk_buff *skb, struct work *work, __u32 start, __u32 
 /* From the Ethernet header to the payload; 0 = malformed. */
 FUNCTION int parse(struct __sk_buff *skb, struct work *work)
 {
-	__u32 l3 = 14, len = skb->len, header, start, length, identity = 0;
+	__u32 l3 = 14, len = skb->len, header, start, length;
 	__u16 place = 0;
-	int first;
+	int part;
 
 	work->type = BE16(TYPE);
 	if (unlikely(work->type != ETH_IP4 && work->type != ETH_IP6)) {
@@ -413,7 +414,7 @@ FUNCTION int parse(struct __sk_buff *skb, struct work *work)
 		start = l3 + header;
 		place = BE16(IP + 6);
 		place = (place & 0x1FFF) << 3 | (place & 0x2000 ? 1 : 0);
-		identity = work->h[(IP + 4) / 2];
+		work->identity = work->h[(IP + 4) / 2];
 	} else {
 		if (len < l3 + 40 || work->b[IP] >> 4 != 6)
 			return 0;
@@ -436,20 +437,18 @@ FUNCTION int parse(struct __sk_buff *skb, struct work *work)
 			place = chain >> 32;
 			length = stop - start;
 			if (place)
-				bpf_skb_load_bytes(skb, (chain >> 48) + 4, &identity, 4);
+				bpf_skb_load_bytes(skb, (chain >> 48) + 4, &work->identity, 4);
 		}
 	}
-	first = place != 0;
+	part = place != 0;
+	work->part = part;
 	work->inner = (place & 0xFFF8) != 0;
 	if (work->inner) {
 		work->length = length;
 		work->end = start;
-	} else if (!above(skb, work, start, length, first)) {
-		return 0;
+		return 1;
 	}
-	if (unlikely(first))
-		join(work, identity);
-	return 1;
+	return above(skb, work, start, length, part);
 }
 
 INLINE int is_discovery(__u16 port)
@@ -518,9 +517,10 @@ INLINE int begins(struct __sk_buff *skb, struct work *work)
 	return 0;
 }
 
+/* The window before the latest one is the coarse clock's, up to 10 ms behind: it must not give a budget a second time. */
 INLINE int spend(struct book *book, int kind, __u16 limit, __u32 window)
 {
-	if (book->window != window) {
+	if (book->window - window > 1) {
 		book->window = window;
 		for (int i = 0; i < 7; i++)
 			book->used[i] = 0;
@@ -547,7 +547,7 @@ INLINE int spend_both(struct book *book, int kind, __u16 limit, __u16 all, __u32
 
 INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window)
 {
-	if (flow->window != (__u16)window) {
+	if ((__u16)(flow->window - window) > 1) {
 		flow->window = window;
 		flow->later_up = flow->later_down = 0;
 	}
@@ -595,7 +595,8 @@ INLINE struct flow *create(struct work *work, struct book *book, int up)
 	struct room *room = bpf_map_lookup_elem(&rooms, up ? &work->from : &work->to);
 	struct flow *flow;
 
-	if (!room || book->created - room->deleted >= room->share)
+	/* signed: entries that a reload left behind may be deleted later than their creation was forgotten */
+	if (!room || (__s64)(book->created - room->deleted) >= (__s64)room->share)
 		return 0;
 	if (!bpf_map_update_elem(&flows, &work->ends, &empty, BPF_NOEXIST))
 		ADD(book->created, 1);
@@ -790,6 +791,8 @@ FUNCTION int load(struct __sk_buff *skb, struct work *work)
 		return bpf_skb_load_bytes(skb, 0, work->b + 2, 48);
 	if (len >= 42) /* UDP */
 		return bpf_skb_load_bytes(skb, 0, work->b + 2, 42);
+	if (len >= 40) /* as far as the length of UDP, of a first fragment that ends there */
+		return bpf_skb_load_bytes(skb, 0, work->b + 2, 40);
 	if (len >= 38) /* ports */
 		return bpf_skb_load_bytes(skb, 0, work->b + 2, 38);
 	if (len >= 34) /* IPv4 */
@@ -810,7 +813,7 @@ int ledger(struct __sk_buff *skb)
 	work.wire = skb->len;
 	if (!parse(skb, &work)) {
 		work.malformed = 1;
-		work.family = work.proto = work.length = 0;
+		work.family = work.proto = work.length = work.part = 0;
 	}
 	if (skb->vlan_present)
 		work.wire += 4;
@@ -823,9 +826,11 @@ int ledger(struct __sk_buff *skb)
 		work.now = bpf_ktime_get_ns();
 	if (work.malformed || is_link_talk(skb, &work))
 		hand_up = link_talk(work.now, work.malformed);
+	work.to = whose(&work, 0);
+	if (unlikely(work.part) && (work.from || work.to)) /* only then: strangers' fragments must not push ours out */
+		join(&work);
 	if (work.from)
 		hand_up |= account_up(skb, &work);
-	work.to = whose(&work, 0);
 	if (work.to && work.to != work.from)
 		hand_up |= account_down(skb, &work);
 	return hand_up ? SNAP : 0;

@@ -81,7 +81,12 @@ class KernelLedger:
         """Guard these cameras from now on; those that keep number, MAC and addresses keep their counts."""
         if len(hosts) >= self._size:
             raise CaptureError(f"room for {self._size - 1} cameras until camguard is started again")
-        stay = set(self._hosts) & set(hosts)
+        stay = [host for host in self._hosts if host in set(hosts)]
+        for name in (
+            "macs",
+            "addresses",
+        ):  # first nobody counts for them any more, else their traffic makes new entries
+            _fill(self._loaded.maps[name], dict(_ends(stay, name)))
         self._forget({host.number for host in self._hosts if host not in stay})
         for name in ("macs", "addresses"):
             _fill(self._loaded.maps[name], dict(_ends(hosts, name)))
@@ -145,11 +150,11 @@ class KernelLedger:
             for place, (last_ns, flags_up, flags_down, proto, up, down) in enumerate(_PEEK.iter_unpack(values)):
                 if last_ns < since_ns:  # nothing new; is it over?
                     idle = (now_ns - last_ns) / 1e9
-                    if idle > idle_s(proto, flags_up, flags_down) or (
-                        crowded and up + down <= THIN and idle > THIN_IDLE_S
+                    if len(over) < _MOST_GONE and (
+                        idle > idle_s(proto, flags_up, flags_down)
+                        or (crowded and up + down <= THIN and idle > THIN_IDLE_S)
                     ):
-                        if len(over) < _MOST_GONE:
-                            over.append(bytes(keys[place * 24 : place * 24 + 24]))
+                        over.append(bytes(keys[place * 24 : place * 24 + 24]))
                         continue
                     if not self._behind:
                         continue

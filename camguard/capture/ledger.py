@@ -315,7 +315,7 @@ class Ledger:
 
     def _spend_flow(self, flow: _Flow, up: bool, at: float) -> bool:
         window = budget.window_of(at)
-        if flow.window != window:
+        if window > flow.window:
             flow.window, flow.later_up, flow.later_down = window, 0, 0
         if (flow.later_up if up else flow.later_down) >= FLOW_LATER:
             self._later_refused += 1

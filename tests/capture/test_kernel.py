@@ -11,6 +11,7 @@ import shutil
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -36,10 +37,12 @@ from scapy.packet import Packet, Raw
 from camguard import rights
 from camguard.capture import open_source, pcap
 from camguard.capture.afpacket import PacketSocket
+from camguard.capture.budget import HOST_OPENINGS
 from camguard.capture.kernel import KernelLedger, open_kernel
 from camguard.capture.ledger import Ledger
 from camguard.errors import CaptureError
 from camguard.events import FlowCount, Frame, Host, pack_key
+from camguard.health import Watch
 from tests.capture import flows_build, wire
 
 pytestmark = pytest.mark.lab
@@ -508,6 +511,117 @@ def test_other_cameras_after_a_reload() -> None:
         sender.send(frame)
         time.sleep(0.05)
         assert [(count.key[0], count.wire_up) for count in source.collect(time.monotonic())] == [(1, 142)]
+        sender.close()
+        source.close()
+
+
+def test_a_reload_under_traffic_leaves_nothing_of_the_camera_before() -> None:
+    """Number 1 becomes another camera while the old one goes on sending: nothing of the old one counts for the new."""
+    frames = [wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 1000 + n, 6000, bytes(9)) for n in range(20_000)]
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], [HOSTS[0]]), wire.Sender(near)
+        prepared = sender.prepare(frames)
+        prepared.send()
+        going_on = threading.Thread(target=prepared.send, args=(30,))
+        going_on.start()
+        source.set_hosts([Host(1, "another", mac(CAM2), ())])
+        assert going_on.is_alive(), "the old camera sent all the while"
+        going_on.join()
+        assert source.collect(time.monotonic()) == []
+        sender.send(wire.udp4(mac(CAM2), mac(GATE), ip(CAM4), ip(PEER4), 5, 6, b"new"))
+        time.sleep(0.05)
+        assert [count.key for count in source.collect(time.monotonic())] == [pack_key(1, 17, 5, 6, ip(PEER4))]
+        sender.close()
+        source.close()
+
+
+def test_more_entries_deleted_than_known_to_be_made_still_leave_room() -> None:
+    """A packet that was under way while its camera was taken away leaves an entry that nobody counted as made."""
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], HOSTS), wire.Sender(near)
+        source._deleted[1] = 2
+        source._give_room(1)
+        sender.send(wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, b"x"))
+        time.sleep(0.05)
+        assert [count.key for count in source.collect(time.monotonic())] == [pack_key(1, 17, 5000, 6000, ip(PEER4))]
+        sender.close()
+        source.close()
+
+
+def test_fragments_of_strangers_do_not_push_out_those_of_a_camera() -> None:
+    up, strange = Ether(src=CAM, dst=GATE), Ether(src=NOBODY, dst=GATE)
+    first, *later = (bytes(up / part) for part in fragment(IP(src=CAM4, dst=PEER4) / UDP() / Raw(bytes(4000)), 1400))
+    theirs = [
+        bytes(strange / IP(src="192.168.1.99", dst=PEER4, flags="MF", id=n) / UDP(sport=n + 1, dport=9, len=999))
+        for n in range(1, 5000, 2)
+    ]
+    kernel, twin = compare([first, *theirs, *later], HOSTS)
+    assert without_times(kernel) == without_times(twin)
+    assert [row[4] for row in kernel.values()] == [3], "all three pieces under one key"
+
+
+def test_first_fragments_that_end_within_the_udp_header_count_the_same() -> None:
+    """With and without padding, behind IP options and IPv6 headers; the length field may be there and lie."""
+    frames = []
+    for claimed in (0, 5, 8, 4008):
+        for left in range(9):
+            begin = struct.pack("!HHHH", 7000 + left, claimed or 1, claimed, 0)[:left]
+            for options in ([], [IPOption_NOP()] * 4):
+                frames.append(
+                    bytes(
+                        Ether(src=CAM, dst=GATE)
+                        / IP(src=CAM4, dst=PEER4, proto=17, flags="MF", id=left, options=options)
+                        / Raw(begin)
+                    )
+                )
+            six = IPv6ExtHdrFragment(nh=17, m=1, id=left) / Raw(begin)
+            frames.append(bytes(Ether(src=CAM, dst=GATE) / IPv6(src=CAM6, dst=PEER6) / six))
+    kernel, twin = compare([padded for data in frames for padded in (data, data.ljust(60, b"\x07"))], HOSTS)
+    assert without_times(kernel) == without_times(twin)
+    assert len(kernel) > 20
+
+
+def test_a_budget_is_not_given_twice_where_the_two_clocks_of_the_kernel_meet() -> None:
+    """Payload from the camera has the exact clock, the rest one that is up to 10 ms behind: where a window begins they
+    name different ones in turns."""
+    frames = []
+    for n in range(400):
+        frames.append(wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000 + n, b"up"))
+        frames.append(wire.udp4(mac(GATE), mac(CAM), ip(PEER4), ip(CAM4), 7000, 5000 + n, b"down"))
+    most = 0
+    with wire.pair() as (near, far):
+        sender = wire.Sender(near)
+        prepared = sender.prepare(frames)
+        for _ in range(3):
+            source = open_kernel([far], HOSTS)
+            begins = ((time.monotonic_ns() >> 30) + 1) << 30
+            time.sleep((begins - time.monotonic_ns()) / 1e9)
+            prepared.send()
+            time.sleep(0.02)
+            handed = [frame for _ in range(4) for frame in source.read()]
+            most = max(most, sum(frame.data[6:12] == mac(CAM) for frame in handed))
+            source.close()
+        sender.close()
+    assert most == HOST_OPENINGS
+
+
+def test_a_camera_whose_share_is_used_up_is_a_problem_that_the_owner_hears_of(tmp_path: Path) -> None:
+    """Who connects to it now is seen by volume only, in the camera's zero key."""
+    with wire.pair() as (near, far):
+        source, sender = KernelLedger([far], HOSTS, capacity=256), wire.Sender(near)
+        watch = Watch(tmp_path)
+        assert watch.look(0.0, 0.0, [], source.counters()) == []
+        for n in range(64):
+            sender.send(wire.tcp4(mac(GATE), mac(CAM), ip(PEER4), ip(CAM4), 1000 + n, 554, 2, b""))
+        time.sleep(0.02)
+        watch.look(5.0, 5.0, [], source.counters())
+        assert watch.problems() == []
+        sender.send(wire.tcp4(mac(GATE), mac(CAM), ip(PEER4), ip(CAM4), 2000, 554, 2, b""))
+        time.sleep(0.02)
+        (told,) = watch.look(10.0, 10.0, [], source.counters())
+        assert (told.what, told.value) == ("flows-overflow", 1.0)
+        assert any("viewing may be missed" in problem for problem in watch.problems())
+        assert pack_key(1, 0, 0, 0, bytes(4)) in {count.key for count in source.collect(time.monotonic())}
         sender.close()
         source.close()
 
