@@ -37,7 +37,7 @@ class Permissions:
         """Keeps a decision; `covers`: the sessions that "once" means."""
         if decision.what == "revoke" and decision.revokes is not None:
             self._held.pop(decision.revokes, None)
-        elif decision.what in ("allow", "watching"):
+        elif decision.what in ("allow", "watching", "silence"):
             if len(self._held) >= PERMISSIONS_MAX:
                 self.counters["permissions-refused"] += 1
                 return
@@ -53,7 +53,7 @@ class Permissions:
             return None
         for permission in self._held.values():
             decision = permission.decision
-            if permission.until_at is not None and now >= permission.until_at:
+            if decision.what == "silence" or (permission.until_at is not None and now >= permission.until_at):
                 continue
             if decision.camera not in (None, session.camera):
                 continue
@@ -128,7 +128,9 @@ def decided(
         raise ValueError("from afar only this one viewing can be allowed; use camguard allow at home")
     if wish.mode == "for" and not wish.for_s:
         raise ValueError("for how long?")
-    for_s = min(wish.for_s, LONGEST_S[wish.do]) if wish.for_s and wish.mode != "always" else None
+    for_s = None if wish.for_s is None else min(wish.for_s, LONGEST_S[wish.do])  # 0: no longer
+    if wish.mode in ("once", "always"):
+        for_s = None
     if wish.do in ("watching", "silence") and for_s is None:
         for_s = DEFAULT_S[wish.do]
     return Decision(
