@@ -222,7 +222,7 @@ import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        got = {"title": body["title"], "id": body["id"], "signed": self.headers.get("X-Camguard-Signature")}
+        got = {"id": body["id"], "path": self.path, "signed": self.headers.get("X-Camguard-Signature")}
         with open("/tmp/got", "a") as out:
             out.write(json.dumps(got) + "\\n")
         self.send_response(200)
@@ -282,6 +282,30 @@ def test_messenger_takes_an_alert_to_the_owners_program(installed: Machine) -> N
     check = installed.run_as("anna", "camguard", "check", check=False).stdout
     assert "[\N{CHECK MARK}] webhook" in check, check
     assert "canary" not in installed.run("journalctl", "-u", "camguard-deliver", "-o", "cat").stdout
+
+
+def test_messenger_takes_a_secret_from_systemd(installed: Machine) -> None:
+    """A file that only root can read, handed over by LoadCredential=, as docs/reference.md has it."""
+    installed.run("install", "-m", "600", "/dev/stdin", "/root/hook.url", text="http://127.0.0.1:8099/credential\n")
+    drop_in = "/etc/systemd/system/camguard-deliver.service.d"
+    installed.run("mkdir", "-p", drop_in)
+    lines = "[Service]\nLoadCredential=hook.url:/root/hook.url\n"
+    installed.run("sh", "-c", f"cat > {drop_in}/override.conf", text=lines)
+    channel = '\n[[notify]]\nname = "by systemd"\nwebhook_credential = "hook.url"\n'
+    installed.run("sh", "-c", "cat >> /etc/camguard/camguard.toml", text=channel)
+    installed.run("systemctl", "daemon-reload")
+    installed.run("systemctl", "restart", "camguard-deliver")
+
+    # The alert of before is still open: a new channel is told of it.
+    def told() -> bool:
+        return '"/credential"' in installed.run("cat", "/tmp/got").stdout
+
+    installed.wait_for("the new channel is told", told, 15)
+    tried = installed.run("camguard", "notify", "--test", "by systemd", check=False)
+    assert tried.returncode == 1
+    assert "not tried from here: credential hook.url" in tried.stdout
+    installed.run("rm", "-r", drop_in)
+    installed.run("systemctl", "daemon-reload")
 
 
 def _exists(machine: Machine, path: str) -> bool:
