@@ -291,12 +291,12 @@ class Alert:
     """One matter that the owner is told. Same `id` from open to closed; report.py adds `title` and `body`.
 
     `ended`, `bytes_up` and `detail` are for the words: when and with how much it ended, and what only this type knows
-    (guard-blind: {"how": "nothing"}).
+    (guard-blind: {"how": "nothing"}). `camera` None: it is about the guard itself, and so about all of them.
     """
 
     id: str
     time: float
-    camera: str
+    camera: str | None
     type: str
     severity: Literal["info", "warning", "critical"]
     confidence: Confidence

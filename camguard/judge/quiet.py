@@ -35,7 +35,7 @@ class Matters:
 
     def resume(self, alert: Alert) -> None:
         """Goes on with an alert that was open, or lately closed, when the guard stopped."""
-        if alert.peer:
+        if alert.peer and alert.camera:
             self._matters[(alert.camera, alert.type, alert.peer.device or alert.peer.ip)] = _Matter(alert, resumed=True)
 
     def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:

@@ -47,7 +47,8 @@ class Sights:
 
     def resume(self, alert: Alert) -> None:
         """Goes on with a guard-blind alert that was open when the guard stopped."""
-        self._alerts[alert.camera] = alert
+        if alert.camera:
+            self._alerts[alert.camera] = alert
 
     def counted(self, camera: str, count: FlowCount, own: bool) -> None:
         """`own`: the guard's own machine is the other end."""

@@ -216,6 +216,8 @@ def matter(made: dict[str, Any]) -> str:
         "privacy": "Watched against your wish" if sure else "Perhaps watched against your wish",
         "guard-blind": "camguard cannot see it",
     }.get(made["type"])
+    if made["type"] == "guard-blind" and not made["camera"]:
+        return capital(name(made["reason"] or made["title"], MAX_TITLE))  # of the guard itself
     if first is None:
         first = capital(_OTHER.get(made["type"], made["type"]).replace("{}", "it"))
     whom = who_short(peer_of(made["peer"]))

@@ -22,7 +22,7 @@ _PARTS = ("up-only", "down-only", "broadcast-only", "packets-lost")
 def words(alert: Alert, zone: str) -> tuple[str, str]:
     """Title and body, not cut yet."""
     one = bool(alert.camera) and alert.camera != "*"
-    what = name(alert.camera, MAX_CAMERA) if one else "your cameras"
+    what = name(alert.camera or "", MAX_CAMERA) if one else "your cameras"
     how = str(alert.detail.get("how") or "nothing")
     if how == "restarted":
         return _restarted(alert, zone)
