@@ -339,6 +339,29 @@ def test_messenger_has_no_right_and_only_it_reads_the_secrets(installed: Machine
     installed.run("rm", "/var/lib/camguard/wishes/x")
 
 
+def test_in_a_terminal_it_is_two_programs_of_two_users_that_end_together(installed: Machine) -> None:
+    """`sudo camguard run`, also when the guard is killed and can say nothing any more."""
+    installed.run("systemctl", "stop", "camguard-deliver", "camguard")
+    command = "setsid camguard run >/tmp/run.log 2>&1 </dev/null & echo $!"
+    first = installed.run("sh", "-c", command).stdout.strip()
+
+    def child() -> str:
+        return installed.run("cat", f"/proc/{first}/task/{first}/children", check=False).stdout.strip()
+
+    def user(pid: str) -> str:
+        return installed.run("stat", "-c", "%U:%G", f"/proc/{pid}", check=False).stdout.strip()
+
+    installed.wait_for("the guard is not root", lambda: user(first) == "camguard:camguard", 10)
+    second = child()
+    installed.wait_for("nor is the messenger", lambda: user(second) == "camguard-deliver:camguard", 10)
+    caps = [line.split() for line in installed.run("cat", f"/proc/{second}/status").stdout.splitlines()]
+    assert {row[1] for row in caps if row and row[0] in ("CapEff:", "CapPrm:", "CapAmb:")} == {"0" * 16}
+    installed.wait_for("it tells", lambda: "telling 2 channels" in installed.run("cat", "/tmp/run.log").stdout, 10)
+    installed.run("sh", "-c", f"kill -KILL {first}")
+    installed.wait_for("both are gone", lambda: user(second) == "", 10)
+    installed.run("systemctl", "start", "camguard", "camguard-deliver")
+
+
 def test_score_of_the_running_messenger(installed: Machine) -> None:
     installed.run("systemd-analyze", "security", "--no-pager", "--threshold=15", "camguard-deliver.service")
 
