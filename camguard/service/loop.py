@@ -24,6 +24,7 @@ from camguard.places import Places
 from camguard.service import live, machine, upkeep
 from camguard.service.resume import Left, row_of
 from camguard.service.sdnotify import Manager
+from camguard.service.spool import Spool
 from camguard.service.writer import Item, Writer, note
 from camguard.store import Row, Store
 
@@ -65,6 +66,7 @@ class Service:
         self.since = time.time()
         self.stop = asyncio.Event()
         self.said: dict[str, str] = {}  # lasting troubles by cause: a bad configuration, rights left over
+        self.spool = Spool(self, left.decisions)
         self.faults = 0
         self._fault_places: set[str] = set()
         self._next: dict[str, float] = {}
@@ -89,13 +91,13 @@ class Service:
             try:
                 self.writer.run()
             except Exception as error:  # noqa: BLE001 - the one place: counted, said once, shown in health
-                self._fault("writer", error)
+                self.fault("writer", error)
             else:
                 return
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: self._fault("loop", context.get("exception")))
+        loop.set_exception_handler(lambda _, context: self.fault("loop", context.get("exception")))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -185,7 +187,7 @@ class Service:
         try:
             frames = self.source.read()
         except Exception as error:  # noqa: BLE001
-            self._fault("read", error)
+            self.fault("read", error)
             self._listen(())  # until the next second: a descriptor that only fails must not eat the processor
             return
         self._feed(frames)
@@ -196,7 +198,7 @@ class Service:
             try:
                 events = feed(item)
             except Exception as error:  # noqa: BLE001
-                self._fault("frame" if isinstance(item, Frame) else "count", error)
+                self.fault("frame" if isinstance(item, Frame) else "count", error)
                 continue
             if events:
                 self.tell(events)
@@ -211,6 +213,7 @@ class Service:
         if self._due("beat", store.BEAT_S, now):
             wall = time.time()
             self.writer.ask(lambda opened: opened.note_beat(wall))
+        self._tried("wishes", self.spool.look, now)
         if self._due("minute", MINUTE_S, now):
             self._minute()
         if self.writer.printer.gone and self.foreground:
@@ -245,6 +248,8 @@ class Service:
         self._asleep_s, self.offset_s = asleep_s, wall - now
         self.guard.offset_s = self.offset_s
         zone = self.config.home.timezone
+        if slept > 1.0:
+            asyncio.get_running_loop().create_task(self.spool.awake(slept))
         if stood > STALL_S:
             self.tell([Notice(wall, None, "gap", _gap_words(wall - stood, wall, zone))])
             self._new_run(wall - jump - stood, wall)
@@ -277,6 +282,7 @@ class Service:
         own = self._tried("own", machine.own)
         if own is not None:
             self._tried("own", self.guard.reload, self.config.home, own)
+        self._tried("wishes", self.spool.minute)
 
     def _feed_watchdog(self, now: float) -> None:
         if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / PINGS, now):
@@ -287,14 +293,17 @@ class Service:
 
     # ---- what is told ------------------------------------------------------------------------------------------------
 
-    def tell(self, events: Sequence[Event]) -> None:
+    def tell(self, events: Sequence[Event], wish: str | None = None, why: str | None = None) -> None:
+        """Events on their way to the store; `wish` and `why` mark the answer to a wish that was refused."""
         items = []
         for event in events:
             try:
                 row = row_of(event, self.config.home.timezone)
+                if wish:
+                    row = row._replace(id=wish, body=row.body | {"why": report.clean(why or "", 300)})
                 items.append(Item(row, self._line(event, row)))
             except Exception as error:  # noqa: BLE001
-                self._fault("words", error)
+                self.fault("words", error)
         if items:
             self.writer.put(items)
 
@@ -321,6 +330,7 @@ class Service:
             **(self._tried("counters", self.guard.counters) or {}),
             **(self._tried("counters", self.source.counters) or {}),
             **self.writer.all_counters(),
+            **self.spool.counters,
             **own,
         }
 
@@ -345,10 +355,10 @@ class Service:
         try:
             return work(*args)
         except Exception as error:  # noqa: BLE001
-            self._fault(place, error)
+            self.fault(place, error)
             return None
 
-    def _fault(self, place: str, error: BaseException | None) -> None:
+    def fault(self, place: str, error: BaseException | None) -> None:
         """A fault of camguard itself: counted, its origin said once, shown in health; the guard goes on."""
         self.faults += 1
         frames = traceback.extract_tb(error.__traceback__) if error else []

@@ -7,16 +7,24 @@ from typing import Any
 from camguard import report, store
 from camguard.config import Paths
 from camguard.events import Alert, Event
-from camguard.store import Reader, Row, Run, Store
+from camguard.store import Kept, Reader, Row, Run, Store
 
 RESUME_S = 600.0  # an alert goes on when the guard was away for less
+DECISIONS = 10_000
 
 
 class Left:
-    """What the run before left: alerts that go on, rows that close the rest, and when it last looked."""
+    """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided."""
 
-    def __init__(self, alerts: Sequence[Alert], rows: Sequence[Row], looked_until: float | None) -> None:
+    def __init__(
+        self,
+        alerts: Sequence[Alert],
+        rows: Sequence[Row],
+        looked_until: float | None,
+        decisions: Sequence[Kept] = (),
+    ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
+        self.decisions = tuple(decisions)
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -30,14 +38,26 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         alerts = [alert for alert in map(alert_of, reader.open_alerts()) if alert]
         lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
+        decisions = still_hold(reader.decisions(limit=DECISIONS))
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until)
+        return Left([*alerts, *closed], rows, until, decisions)
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts]
-    return Left((), [*rows, *map(row_of, closed)], until)
+    return Left((), [*rows, *map(row_of, closed)], until, decisions)
+
+
+def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:
+    """Those that go on after a start, in the order in which they were made; also those of which no clock can say it
+    yet. "This time only" ended with the run that saw it."""
+    found = [
+        kept
+        for kept in decisions
+        if kept.decision.mode != "once" and (kept.holds or (kept.unsure and kept._replace(unsure=False).holds))
+    ]
+    return tuple(sorted(found, key=lambda kept: kept.decision.number))
 
 
 def _last_look(before: Run, paths: Paths, now: float) -> float:

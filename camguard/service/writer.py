@@ -1,8 +1,9 @@
 """The writer thread: rows come in from the loop, are committed to the store, and only then are alerts said aloud.
 
 The loop never waits for the disk: `put` and `ask` return at once. The queue is bounded; when it is full, the oldest
-row that is no alert is dropped and counted. Such rows are written in batches (50 rows or 5 seconds), alerts at
-once and durably. Where the store fails, alerts are said all the same and kept to be written when it works again.
+row that is no alert is dropped and counted. Such rows are written in batches (50 rows or 5 seconds), alerts at once and
+durably, and so is what the owner decided. Where the store fails, alerts are said all the same and kept to be written
+when it works again.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ BATCH_S = 5.0
 AGAIN_S = 15.0  # between two tries to open or use a store that failed
 UNSAVED_ALERTS = 1000
 PIECE = 2048  # bytes printed at a time
+URGENT = ("alert", "decision")  # committed at once and durably, never dropped
 
 
 class Item(NamedTuple):
@@ -98,7 +100,7 @@ class Writer:
                 if len(self._items) >= QUEUE_ROWS:
                     self._drop_one()
                 self._items.append(item)
-                self._alerts_waiting += item.row.kind == "alert"
+                self._alerts_waiting += item.row.kind in URGENT
             self._wake.notify()
 
     def ask(self, job: Callable[[Store], Any], done: Callable[[Any], None] | None = None) -> None:
@@ -134,7 +136,7 @@ class Writer:
 
     def _drop_one(self) -> None:
         for index, item in enumerate(self._items):
-            if item.row.kind != "alert":
+            if item.row.kind not in URGENT:
                 del self._items[index]
                 self.counters["rows-dropped"] += 1
                 return
@@ -156,11 +158,11 @@ class Writer:
             if fresh and not self._pending:
                 due = self.answered_at + BATCH_S
             for item in fresh:
-                if item.line is not None and item.row.kind != "alert":
+                if item.line is not None and item.row.kind not in URGENT:
                     self.printer.line(item.line)
             self._pending += fresh
             if (
-                any(item.row.kind == "alert" for item in fresh)
+                any(item.row.kind in URGENT for item in fresh)
                 or (self._pending and (stopping or len(self._pending) >= BATCH_ROWS or self.answered_at >= due))
                 or (jobs and (self._pending or self._unsaved))
             ):
@@ -176,7 +178,7 @@ class Writer:
     def _commit(self, items: list[Item]) -> None:
         """Write, then say the alerts. Where the store fails the alerts are said all the same, and kept."""
         begun = time.monotonic()
-        alerts = [item for item in items if item.row.kind == "alert"]
+        alerts = [item for item in items if item.row.kind in URGENT]
         rows = [*self._unsaved, *(item.row for item in items)]
         written = False
         try:
@@ -196,7 +198,7 @@ class Writer:
         if store is None:
             return False
         try:
-            store.write(rows, durable=any(row.kind == "alert" for row in rows))
+            store.write(rows, durable=any(row.kind in URGENT for row in rows))
         except StoreError as error:
             self.trouble = str(error)
             return False
