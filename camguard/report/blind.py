@@ -1,7 +1,8 @@
 """The words of guard-blind: what camguard does not see, or did not, and what that means. Pure.
 
 `how` is what judge/sight.py sees of one camera, or what the rim knows of itself: "interface-gone" (detail: interface),
-"packets-lost" (percent), "restarted" (gap, seconds), "guard-silent". Without a camera it is about all of them.
+"packets-lost" (percent), "restarted" (gap, seconds), "guard-silent", "guard-hidden" (deliver may not read what the
+guard writes). Without a camera it is about all of them.
 """
 
 from camguard.events import Alert
@@ -15,6 +16,7 @@ _SEEN = {
     "interface-gone": "The network interface {interface} is gone since {since}.",
     "packets-lost": "Since {since} {share} passes uncounted: this machine or its network port is too slow.",
     "guard-silent": "No sign of life from it since {since}.",
+    "guard-hidden": "Since {since} the part that tells you may not read what the guard writes.",
 }
 _PARTS = ("up-only", "down-only", "broadcast-only", "packets-lost")
 
@@ -40,6 +42,8 @@ def words(alert: Alert, zone: str) -> tuple[str, str]:
     if how == "guard-silent":
         title = "camguard has stopped looking"
         return (f"camguard still does not look: {length}" if alert.state == "update" else title), body
+    if how == "guard-hidden":
+        return "camguard cannot tell you here", body
     if alert.state == "update":
         return f"Still {'missing a part' if how == 'packets-lost' else 'not seeing'} {_of(how, what)}: {length}", body
     return f"camguard sees only a part of {what}" if how in _PARTS else f"camguard cannot see {what} any more", body
@@ -64,6 +68,11 @@ def _ended(alert: Alert, how: str, what: str, one: bool, zone: str) -> tuple[str
         return (
             "camguard looks again",
             f"{span} it did not look, and no alert could come. What went on then is not known.",
+        )
+    if how == "guard-hidden":
+        return (
+            "camguard can tell you here again",
+            f"{span} it could not read the guard's record, so no alert could come.",
         )
     if how == "packets-lost":
         return f"camguard sees all of {what} again", f"{span} a part was missed. Now everything is counted."
