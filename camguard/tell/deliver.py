@@ -19,7 +19,7 @@ from camguard import report, store
 from camguard.config import Channel, Config, Paths, read_secret
 from camguard.errors import ConfigError, SinkError, StoreError
 from camguard.store.delivery import Deliveries, Parcel
-from camguard.tell.following import PORTION, Follower
+from camguard.tell.following import PORTION, Follower, Silences
 from camguard.tell.outbox import LOOK_S, Outbox
 from camguard.tell.push import ApprisePush, silence
 from camguard.tell.webhook import Webhook
@@ -66,12 +66,12 @@ class Deliver:
         follower: Follower,
         make: Callable[[Channel], Sender],
         *,
-        silenced: Callable[[float], Mapping[str | None, float]] = lambda _: {},
+        silences: Callable[[float], tuple[Mapping[str | None, float], Mapping[str, float]]] = lambda _: ({}, {}),
         say: Callable[[str], None] = lambda _: None,
         lasting: Mapping[str, Sender] | None = None,
     ) -> None:
         self.outbox, self._follower, self._make, self._say = outbox, follower, make, say
-        self._silenced = silenced
+        self._silences = silences
         self._senders: dict[str, Sender] = dict(lasting or {})
         self._lasting = set(self._senders)
         self._bells: dict[str, asyncio.Event] = {}
@@ -154,7 +154,7 @@ class Deliver:
             if at >= silence_at:
                 silence_at = at + SILENCE_S
                 with contextlib.suppress(StoreError):
-                    self.outbox.silenced = self._silenced(now)
+                    self.outbox.silenced, self.outbox.silenced_alerts = self._silences(now)
             portion = self._follower.read(at)
             if portion is not None and (first or portion.rows or self.outbox.cursor != self._follower.seq):
                 going_on = self._follower.open_alerts() if first and self.outbox.new_channels else []
@@ -221,6 +221,7 @@ async def _main(config: Config, paths: Paths, deliveries: Deliveries, foreground
         outbox,
         Follower(paths.database, outbox.cursor, _say),
         lambda channel: sender_of(channel, config, paths, _say),
+        silences=Silences(paths.database).at,
         say=_say,
         lasting=lasting,
     )

@@ -13,6 +13,7 @@ from camguard.errors import StoreError
 
 REOPEN_S = 2.0
 PORTION = 500
+SILENCES_S = 60.0
 
 
 class Portion(NamedTuple):
@@ -77,3 +78,24 @@ class Follower:
             return not self._database.exists()
         except OSError:
             return False  # it may be there: a folder on the way may not be entered
+
+
+class Silences:
+    """What the owner does not want to hear of at present: cameras (None: all) and alerts, each with its end."""
+
+    def __init__(self, database: Path) -> None:
+        self._reader = store.Reader(database)
+        self._seq, self._until = -1, 0.0
+        self._alerts: dict[str, float] = {}
+
+    def at(self, now: float) -> tuple[dict[str | None, float], dict[str, float]]:
+        """As the record has it; StoreError where it cannot be read."""
+        last = self._reader.last_seq()
+        if last != self._seq or now >= self._until:
+            self._seq, self._until = last, now + SILENCES_S
+            self._alerts = {
+                str(one.decision.alert): now + one.left_s
+                for one in self._reader.decisions(now)
+                if one.decision.what == "silence" and one.decision.alert and one.left_s is not None
+            }
+        return self._reader.silenced(now), self._alerts

@@ -71,6 +71,7 @@ class Outbox:
         self._zone, self._home = ZoneInfo(zone), zone
         self._hours = schedule.parse(quiet_hours) if quiet_hours else ()
         self.silenced: Mapping[str | None, float] = {}  # camera (None: all) -> until, wall clock
+        self.silenced_alerts: Mapping[str, float] = {}
         self._unsaved: dict[int, Parcel] = {}
         self._forget: set[int] = set()
         self._own: list[tuple[float, dict[str, Any]]] = []
@@ -316,8 +317,12 @@ class Outbox:
                 continue
             alert = parcel.body
             camera = alert.get("camera")
-            until = max(self.silenced.get(None, 0.0), self.silenced.get(camera, 0.0) if camera else 0.0)
-            silenced = now < until
+            until = (
+                self.silenced.get(None, 0.0),
+                self.silenced.get(camera, 0.0) if camera else 0.0,
+                self.silenced_alerts.get(parcel.alert, 0.0),
+            )
+            silenced = now < max(until)
             known = queue.rules.knows_viewer(alert)
             wait = quiet.held(alert, hours=hours, silenced=silenced, known=known, owed=parcel.sound)
             if wait and silenced and parcel.state == "closed":

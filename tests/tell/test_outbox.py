@@ -314,6 +314,12 @@ def test_silence_for_every_camera(post: Post) -> None:
     assert post.sent() == []
 
 
+def test_silence_for_one_alert(post: Post) -> None:
+    post.outbox.silenced_alerts = {"w": post.now + 3600}
+    post.take(alert("w", severity="warning"), alert("v", severity="warning"))
+    assert [one[0] for one in post.sent()] == ["v"]
+
+
 # ---- many ----
 
 
