@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from camguard import __version__
 from camguard.errors import CaptureError, ConfigError, StoreError
@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
         _add_status,
         _add_sessions,
         _add_alerts,
+        _add_log,
+        _add_allow,
+        _add_watching,
         _add_cameras,
         _add_deliver,
         _add_notify,
@@ -239,6 +242,11 @@ def _add_alerts(commands: "Commands") -> None:
     _look_back(commands, "alerts", _alerts, "what you were told", "camguard alerts --since -2h")
 
 
+def _add_log(commands: "Commands") -> None:
+    help = "every event and every decision of yours, in the order in which they happened"
+    _look_back(commands, "log", _log, help, "camguard log --since 18:15 --camera porch")
+
+
 def _look_back(commands: "Commands", name: str, run: Command, help: str, example: str) -> _Parser:
     command = _command(commands, name, run, help, example)
     times = 'such as "18:15", "yesterday", "-2h", "2026-11-23 18:15"'
@@ -273,6 +281,62 @@ def _alerts(asked: argparse.Namespace) -> int:
     from camguard.review import terminal
 
     return terminal.alerts(_paths(asked), _asked(asked))
+
+
+def _log(asked: argparse.Namespace) -> int:
+    from camguard.review import history
+
+    return history.log(_paths(asked), _asked(asked))
+
+
+# ---- what you decide -------------------------------------------------------------------------------------------------
+
+
+def _add_allow(commands: "Commands") -> None:
+    command = _command(
+        commands, "allow", _allow, "say that the viewer of an alert is fine", "camguard allow a7f --for 2h"
+    )
+    command.add_argument("alert", nargs="?", metavar="ALERT", help="the id of the alert, or its first characters")
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--once", action="store_true", help="this viewing only: it was you (this is the default)")
+    what.add_argument("--for", dest="length", metavar="TIME", help="this viewer, for so long: 30m, 2h, 7d")
+    what.add_argument("--always", action="store_true", help="this viewer, until you take it back")
+    what.add_argument("--list", action="store_true", help="what holds now, when it was decided, and by whom")
+    what.add_argument("--revoke", type=_count, metavar="NO", help="take a decision back; --list shows its number")
+    _json(command, "with --list: one JSON object a line instead of a table")
+
+
+def _allow(asked: argparse.Namespace) -> int:
+    from camguard.review import decisions
+
+    if asked.list or asked.revoke is not None:
+        if asked.alert is not None:
+            raise ConfigError(f"{'--list' if asked.list else '--revoke'} takes no ALERT. Help: {PROGRAM} allow --help")
+        if asked.list:
+            return decisions.listing(_paths(asked), as_json=asked.json)
+        return decisions.revoke(_paths(asked), asked.revoke)
+    if asked.alert is None:
+        raise ConfigError("which alert? See their ids: camguard alerts. What holds now: camguard allow --list")
+    mode: Literal["once", "for", "always"] = "for" if asked.length else "always" if asked.always else "once"
+    return decisions.allow(_paths(asked), asked.alert, mode, asked.length)
+
+
+def _add_watching(commands: "Commands") -> None:
+    command = _command(
+        commands,
+        "watching",
+        _watching,
+        "say that you are watching now, so that you are not told of yourself",
+        "camguard watching --camera porch --for 1h",
+    )
+    command.add_argument("--camera", metavar="NAME", help="this camera; default: all of them")
+    command.add_argument("--for", dest="length", default="30m", metavar="TIME", help="for so long; default: 30m")
+
+
+def _watching(asked: argparse.Namespace) -> int:
+    from camguard.review import decisions
+
+    return decisions.watching(_paths(asked), asked.camera, asked.length)
 
 
 # ---- cameras ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 "+5min", "@1764000000", RFC 3339 ("2026-11-23T18:15:00Z"); "UTC" at the end counts in UTC.
 """
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
@@ -38,6 +39,16 @@ def parse(text: str, now: float, zone: str) -> float:
         return _parse(words, now, where)
     except (ValueError, OverflowError, OSError):
         raise ValueError(f'"{text}" is no time; {EXAMPLE}') from None
+
+
+def length(text: str) -> float:
+    """The length that `text` means ("2h", "1h 30min", "45m"), seconds; ValueError with one sentence for none."""
+    words = text.strip()
+    with contextlib.suppress(ValueError, OverflowError):
+        found = _span(words)
+        if found > 0 and not words[-1:].isdigit():
+            return found
+    raise ValueError(f'"{text}" is no length of time; write for example "30m", "2h" or "7d"')
 
 
 def _parse(words: str, now: float, where: tzinfo) -> float:

@@ -138,27 +138,27 @@ def start_words() -> str:
 def alerts(paths: Paths, asked: Asked, now: float | None = None) -> int:
     """Print the alerts of the range, newest first; 0."""
     view = View(paths, now)
-    found = _found(view, asked, "alerts", view.reader.alerts)
+    found = found_in(view, asked, "alerts", view.reader.alerts)
     if found:
         ids = short_ids([alert["id"] for alert in found])
         rows = [_alert_row(alert, ids[alert["id"]], view) for alert in found]
         show(("ID", "WHEN", "CAMERA", "SEVERITY", "WHAT", "LASTED", "STATE"), rows, wraps=(2, 4))
-        _footer(view, asked, len(found), "alert")
+        footer(view, asked, len(found), "alert", _was_it_you(found, ids))
     return 0
 
 
 def sessions(paths: Paths, asked: Asked, now: float | None = None) -> int:
     """Print the sessions of the range, newest first; 0."""
     view = View(paths, now)
-    found = _found(view, asked, "sessions", view.reader.sessions)
+    found = found_in(view, asked, "sessions", view.reader.sessions)
     if found:
         columns = ("WHEN", "CAMERA", "WHAT", "WITH", "SURE", "EXPECTED", "LASTED", "SENT")
         show(columns, [_session_row(session, view) for session in found], right=(7,), wraps=(1, 3))
-        _footer(view, asked, len(found), "session")
+        footer(view, asked, len(found), "session")
     return 0
 
 
-def _found(view: View, asked: Asked, what: str, ask: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def found_in(view: View, asked: Asked, what: str, ask: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The records for a table; none where they were printed as JSON or where there are none, which is said."""
     view.known_camera(asked.camera)
     span = view.range(asked)
@@ -180,10 +180,17 @@ def _empty(view: View, span: _Range, what: str, camera: str | None) -> str:
     return f"No {what}{of_camera} {span.words()}. camguard {how_long}."
 
 
-def _footer(view: View, asked: Asked, count: int, word: str) -> None:
+def footer(view: View, asked: Asked, count: int, word: str, hint: str = "") -> None:
+    """How many were shown, of which range, and what one may do."""
     span = view.range(asked)
     more = f" There may be more: --limit {asked.limit * 2}" if count >= asked.limit else ""
-    print(f"{count} {word}{'' if count == 1 else 's'} {span.words()}.{more}")
+    print(f"{count} {word}{'' if count == 1 else 's'} {span.words()}.{more}{hint}")
+
+
+def _was_it_you(alerts: Sequence[dict[str, Any]], ids: dict[str, str]) -> str:
+    """What to type where the newest viewer that is still open was the owner."""
+    of_viewers = [one for one in alerts if one.get("peer") and one["state"] != "closed"]
+    return f" It was you? camguard allow {ids[of_viewers[0]['id']]} --once" if of_viewers else ""
 
 
 def _alert_row(alert: dict[str, Any], short: str, view: View) -> Row:

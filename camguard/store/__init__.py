@@ -11,7 +11,7 @@ schema.py the tables and their migrations; decisions.py what the owner decided; 
 now.py the live figures and times.
 """
 
-from camguard.store.decisions import Kept, clock_is_set
+from camguard.store.decisions import Kept, clock_is_set, decision_of
 from camguard.store.now import boot_id, boottime_s, now_age_s, read_now, rfc3339, seconds, write_now
 from camguard.store.reading import Reader, looked
 from camguard.store.schema import BEAT_S, VERSION, Looked, Row, Run, StoreTakenError
@@ -19,5 +19,5 @@ from camguard.store.writing import Store
 
 __all__ = [
     "BEAT_S", "VERSION", "Kept", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "boot_id", "boottime_s",
-    "clock_is_set", "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
+    "clock_is_set", "decision_of", "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
 ]  # fmt: skip

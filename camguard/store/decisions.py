@@ -65,7 +65,9 @@ def kept(rows: list[tuple[Any, ...]], now: float) -> list[Kept]:
     boot, since_boot_s = boot_id(), boottime_s()
     dated: bool | None = None
     for text, revoked_at, used_at, until, made_in, until_boottime in rows:
-        decision = decision_of(text)
+        decision = None
+        with contextlib.suppress(ValueError, TypeError):
+            decision = decision_of(json.loads(text))
         if decision is None:
             continue
         left_s, unsure = None, False
@@ -79,10 +81,9 @@ def kept(rows: list[tuple[Any, ...]], now: float) -> list[Kept]:
     return found
 
 
-def decision_of(text: str) -> Decision | None:
-    """The decision that a row of the record holds."""
+def decision_of(body: Any) -> Decision | None:
+    """The decision that `report.as_dict` made `body` of; None for a damaged row."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
-        body = json.loads(text)
         peer = body["peer"]
         if peer is not None:
             peer = Peer(**{one.name: peer.get(one.name) for one in fields(Peer)})

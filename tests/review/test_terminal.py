@@ -286,7 +286,7 @@ def test_alerts_table(house: House, capsys: Out) -> None:
         "ID   WHEN   CAMERA   SEVERITY  WHAT                               LASTED  STATE\n"
         "a7f  22:14  nursery  critical  Somebody is watching: OVH, France  4 min   open\n"
         "a7e  22:07  nursery  warning   Somebody at home is watching: NVR  6 min   closed\n"
-        "2 alerts since 24 Nov 00:00.\n"
+        "2 alerts since 24 Nov 00:00. It was you? camguard allow a7f --once\n"
     )
 
 
