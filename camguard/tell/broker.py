@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 15  # a broker that went away without a word is found in twice that
 ANSWER_S = 8.0  # how long the broker may take to confirm
-CONNECT_S = 15.0
+CONNECT_S = 10.0
 #: CONNACK: bad user name or password, not authorised (MQTT 3.1.1 section 3.2.2.3; paho gives them as of MQTT 5, 2.4).
 _REFUSED = {4, 5, 134, 135}
 
@@ -97,7 +97,11 @@ async def _try_the_way(where: Address) -> None:
     try:
         async with asyncio.timeout(CONNECT_S):
             await _open(where)
-    except (OSError, EOFError, ValueError) as error:
+    except (ConnectionResetError, ConnectionAbortedError, EOFError) as error:
+        if where.tls:
+            raise SinkError("no secure connection could be made. Does the broker speak TLS on that port?") from None
+        raise unreachable(error) from None
+    except (OSError, ValueError) as error:
         raise unreachable(error) from None
 
 
@@ -127,6 +131,7 @@ async def publish(client: "aiomqtt.Client", topic: str, payload: str, *, retain:
         await client.publish(topic, payload.encode("utf-8", "replace"), qos=1, retain=retain)
     except (aiomqtt.MqttError, OSError, ValueError) as error:
         raise broke(error) from None
+    _end_if_cancelled()
 
 
 async def subscribe(client: "aiomqtt.Client", topics: list[str]) -> None:
@@ -137,6 +142,14 @@ async def subscribe(client: "aiomqtt.Client", topics: list[str]) -> None:
         await client.subscribe([(topic, 1) for topic in topics])
     except (aiomqtt.MqttError, OSError, ValueError) as error:
         raise broke(error) from None
+    _end_if_cancelled()
+
+
+def _end_if_cancelled() -> None:
+    """asyncio.wait_for, which aiomqtt waits with, forgets a cancellation that comes with the answer (until 3.12)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def broke(error: BaseException) -> SinkError:

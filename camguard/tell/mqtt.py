@@ -15,16 +15,16 @@ import hashlib
 import json
 import random
 import re
-import secrets
 import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from camguard import report, store, wishes
 from camguard.config import Channel, Config, Paths
 from camguard.errors import ConfigError, SinkError, StoreError
-from camguard.report import Message
+from camguard.events import Wish
 from camguard.tell import announce, commands
 from camguard.tell import homeassistant as ha
 from camguard.tell.broker import broke, connected, publish, subscribe
@@ -33,7 +33,8 @@ from camguard.tell.seen import Record
 if TYPE_CHECKING:
     import aiomqtt
 
-WAIT_FOR_UP_S = 3.0
+NOT_YET = "not connected to the broker yet"
+WAIT_FOR_UP_S = 3.0  # right after the start; later an alert is tried again by the outbox
 LOOK_S = 1.0
 BIRTH_JITTER_S = 4.0
 ANNOUNCE_EVERY_S = 5.0  # at most, whoever says that Home Assistant has started
@@ -63,7 +64,7 @@ class Mqtt:
         self, channel: Channel, config: Config, paths: Paths, *, say: Callable[[str], None] | None = None
     ) -> None:
         self.name = channel.name
-        self.trouble: str | None = None  # why the broker is not reached at present
+        self.trouble: str | None = NOT_YET  # why alerts cannot be sent at present; None: connected
         self._channel, self._config, self._paths = channel, config, paths
         self._say = say or (lambda words: print(words, file=sys.stderr))  # noqa: T201
         options = channel.options
@@ -80,6 +81,7 @@ class Mqtt:
         self._client: aiomqtt.Client | None = None
         self._up = asyncio.Event()
         self._running = False
+        self._broken: str | None = None
         self._changed = asyncio.Event()
         self._again: asyncio.Task[None] | None = None
         self._announced_at = 0.0
@@ -91,18 +93,25 @@ class Mqtt:
 
     # ---- alerts ------------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message, *, sound: bool, remote_id: str | None) -> str | None:
+    async def send(self, message: report.Message, *, sound: bool, remote_id: str | None) -> str | None:
         """The alert as an event of its camera; returns its id. SinkError where the broker did not confirm it."""
         alert = getattr(message, "alert", None) or {
             "id": message.id, "type": message.type, "severity": message.severity, "state": message.state,
         }  # fmt: skip
         topic, payload = ha.event(self.house, alert, message.title, message.body)
         if self._running:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._up.wait(), WAIT_FOR_UP_S)
+            if self.trouble == NOT_YET:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WAIT_FOR_UP_S):
+                        await self._up.wait()
             if self._client is None:
-                raise SinkError(self.trouble or "the broker does not answer")
-            await publish(self._client, topic, payload)
+                raise SinkError(self.trouble or "the connection to the broker broke")
+            try:
+                await publish(self._client, topic, payload)
+            except SinkError as error:
+                self._broken = str(error)  # a new connection rather than waiting for this one to be found dead
+                self._changed.set()
+                raise
         else:  # camguard notify --test
             async with connected(self._channel) as client:
                 await publish(client, topic, payload)
@@ -135,7 +144,7 @@ class Mqtt:
         status = self.house.topic(None, "status")
         async with connected(self._channel, identifier=self._identifier, will_topic=status, will=ha.OFFLINE) as client:
             try:
-                self._sent = {}
+                self._sent, self._broken = {}, None
                 if await self._sweep(client):  # Home Assistant knows these devices: alerts need not wait
                     self._client = client
                     self._up.set()
@@ -204,8 +213,11 @@ class Mqtt:
     async def _keep_up(self, client: "aiomqtt.Client", source: StateSource) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
             self._changed.clear()
+            if self._broken:
+                raise SinkError(self._broken)
             self._seen = await asyncio.to_thread(source.look, self._minutes)
             await self._publish_states(client)
 
@@ -288,22 +300,24 @@ class Mqtt:
         if len(self._commands) >= COMMANDS_A_MINUTE:
             raise commands.RefusedError("too many commands; wait a minute")
         self._commands.append(at)
-        wish = commands.wish(payload, camera, self._seen, secrets.token_hex(8), f"mqtt, {self.name}")
+        wish = commands.wish(payload, camera, self._seen, wishes.new_id(), f"mqtt, {self.name}")
         return await asyncio.to_thread(self._ask, wish)
 
-    def _ask(self, wish: Any) -> dict[str, Any]:
-        from camguard import wishes
-        from camguard.store import Reader
-
+    def _ask(self, wish: Wish) -> dict[str, Any]:
+        """Blocks until the guard has decided, or for `DECIDED_S`."""
         wishes.put(self._paths, wish)
-        reader = Reader(self._paths.database)
+        reader = store.Reader(self._paths.database)
         try:
             decision = wishes.wait(reader, wish.id, DECIDED_S)
+            if decision is not None:
+                until = report.rfc3339(decision.until)
+                return {"ok": True, "said": f"Done, until {until}." if until else "Done.", "decision": decision.number}
+            with contextlib.suppress(StoreError):
+                if (refused := reader.refusal_of(wish.id)) is not None:
+                    raise commands.RefusedError(refused.rstrip("."))
         finally:
             reader.close()
-        if decision is None:
-            return {"ok": None, "said": "Taken down; it applies as soon as the guard runs.", "decision": None}
-        return {"ok": True, "said": "Done.", "decision": decision.number}
+        return {"ok": None, "said": "Taken down; it applies as soon as the guard runs.", "decision": None}
 
     # ---- what was left on the broker ---------------------------------------------------------------------------------
 
