@@ -261,6 +261,9 @@ class Flows:
             flow.flags_down |= flags
         if flags & SYN:
             following = (segment.seq + 1) & 0xFFFFFFFF
+            before = flow.seq_up if up else flow.seq_down
+            if flow.talk and before != following:
+                flow.talk = None  # the ports are used again
             flow.seq_up, flow.seq_down = (following, flow.seq_down) if up else (flow.seq_up, following)
         if not segment.payload or flow.talk is DEAF:
             return flow, []

@@ -124,3 +124,15 @@ def test_held_bytes_of_all_connections_are_bounded() -> None:
         flows.content(key, True, segment(100_000, b"x" * 15_000))
     assert flows.counters["bytes-held-dropped"] > 0
     assert len(flows.late()) <= 8 * 1024 * 1024 // 15_000 + 1
+
+
+def test_ports_that_are_used_again_are_a_new_dialogue() -> None:
+    flows, key = Flows(), key_of()
+    for start in (1000, 900_000):
+        opening = segment(start, b"")._replace(tcp_flags=2)
+        flows.content(key, True, opening)
+        flow, pieces = flows.content(key, True, segment(start + 1, b"hello"))
+        assert pieces == [(b"hello", False)]
+        assert flow.talk
+        flow.talk.faults += 1
+    assert flow.talk.faults == 1

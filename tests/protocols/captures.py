@@ -3,6 +3,7 @@
 CAMGUARD_CORPUS names the folder, else ../shared/corpus beside the project; where it is absent the tests are skipped.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from camguard.capture import pcap
 from camguard.decode import decode
 from camguard.errors import Malformed
 from camguard.events import TCP, UDP, Chunk, Packet
-from camguard.track import Half
+from camguard.track import Flows
 
 CORPUS = Path(os.environ.get("CAMGUARD_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 
@@ -50,28 +51,24 @@ def datagrams(name: str) -> Iterator[Packet]:
 
 def dialogues(name: str) -> Iterator[Said]:
     """`up` is the side that answers (the camera of an ordinary viewing). Holes are told after a second, as live."""
-    halves: dict[Ends, tuple[Half, Half]] = {}
+    flows, known = Flows(), dict[bytes, Ends]()
     second = None
     for packet in packets(name):
         if second is not None and int(packet.at) != second:
-            yield from _late(halves)
+            yield from (Said(known[flow.key], Chunk(up, data, gap)) for flow, up, data, gap in flows.late())
         second = int(packet.at)
         if packet.proto != TCP or packet.fragment is not None:
             continue
         ends = (packet.src, packet.sport, packet.dst, packet.dport)
-        up = ends not in halves and (ends[2:] + ends[:2]) in halves
+        up = key_of(ends) not in known and key_of(ends[2:] + ends[:2]) in known
         if up:
             ends = ends[2:] + ends[:2]
-        if ends in halves and packet.tcp_flags & 18 == 2 and not up:
-            halves.pop(ends)  # the ports are used again
-        half = halves.setdefault(ends, (Half(), Half()))[up]
-        for data, gap in half.take(packet.seq, packet.tcp_flags, packet.payload):
+        known[key_of(ends)] = ends
+        for data, gap in flows.content(key_of(ends), up, packet)[1]:
             yield Said(ends, Chunk(up, data, gap))
-    yield from _late(halves)
+    yield from (Said(known[flow.key], Chunk(up, data, gap)) for flow, up, data, gap in flows.late())
 
 
-def _late(halves: dict[Ends, tuple[Half, Half]]) -> Iterator[Said]:
-    for ends, pair in halves.items():
-        for up in (False, True):
-            for data, gap in pair[up].flush():
-                yield Said(ends, Chunk(up, data, gap))
+def key_of(ends: Ends) -> bytes:
+    """Any 24 bytes of its own will do for a connection."""
+    return hashlib.blake2b(repr(ends).encode(), digest_size=24).digest()
