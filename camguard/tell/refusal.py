@@ -48,7 +48,7 @@ def refused(status: int, after_s: float | None = None) -> SinkError:
 def unreachable(error: BaseException) -> SinkError:
     """For a connection that failed. Never permanent: a network comes back, a clock is set right."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = _CERTIFICATE.get(error.verify_code, "its certificate cannot be trusted")
+        why = _CERTIFICATE.get(getattr(error, "verify_code", 0), "its certificate cannot be trusted")
         return SinkError(f"nothing was sent: {why}")
     if isinstance(error, ssl.SSLError):
         return SinkError("no secure connection could be made. Does the other side speak TLS on that port?")
