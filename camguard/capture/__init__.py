@@ -4,7 +4,7 @@
 says what that costs. Capture files come from `pcap.frames` through `ledger.run`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,8 +28,9 @@ class Source(Protocol):
         """The frames that are ready, a bounded number of them."""
         ...
 
-    def collect(self, at: float) -> list[FlowCount]:
-        """Once a second: what every connection did since the last time, closed ones too."""
+    def collect(self, at: float) -> Iterable[FlowCount]:
+        """Once a second: what every connection did since the last time, closed ones too. Made as they are taken, so
+        that a flood of connections is never in memory at once: take them all before the next call."""
         ...
 
     def maintain(self, at: float) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from camguard.errors import CaptureError
 
-_BATCH = 2_048
+_BATCH = 512
 
 
 class NoLedger(CaptureError):  # noqa: N818 - it is a state of the machine more than an error

@@ -23,7 +23,10 @@ from camguard.events import FLOW_KEY, FlowCount, Frame, Host, Interface, pack_ke
 PROGRAM = Path(__file__).with_name("flows.bpf.o")
 #: Slots of 2 KiB in the ring of each interface: what the budgets hand up in a quarter of a second.
 _SLOTS = 1_024
-_AT_ONCE = 256
+#: Frames taken from the ring at a time: what is in it costs no memory of this process a second time.
+_AT_ONCE = 64
+#: MACs at the other ends that are kept as one object each; there are few, but a liar can make up many.
+_MOST_MACS = 1_024
 _ATTACH_BPF = 50
 _BOOKS = 256
 
@@ -40,6 +43,7 @@ _SLACK_NS = 100_000_000
 _MOST_NEW = 3_072
 _MOST_GONE = 4_096
 _NOTHING = bytes(_SUMS)
+_NO_MAC = bytes(6)
 _SUM = struct.Struct("=QQQQIIII").unpack
 
 
@@ -57,6 +61,7 @@ class KernelLedger:
         self._capacity = capacity
         self._hosts: tuple[Host, ...] = ()
         self._told: dict[bytes, bytes] = {}
+        self._macs: dict[bytes, bytes] = {_NO_MAC: b""}
         self._others: dict[int, tuple[int, ...]] = {}
         self._deleted: dict[int, int] = {}
         self._read_ns = 0
@@ -127,19 +132,17 @@ class KernelLedger:
     def read(self) -> list[Frame]:
         return [frame for tap in self._taps for frame in tap.frames(_AT_ONCE)]
 
-    def collect(self, at: float) -> list[FlowCount]:
-        counts: list[FlowCount] = []
+    def collect(self, at: float) -> Iterator[FlowCount]:
         over: list[bytes] = []
         try:
-            self._read_flows(at, counts, over)
-            counts += self._take_away(at, over)
-            counts += self._collect_others(at)
+            yield from self._read_flows(at, over)
+            yield from self._take_away(at, over)
+            yield from self._collect_others(at)
         except OSError:
             self._missed += 1  # nothing is lost: the next read has the sums
-        return counts
 
-    def _read_flows(self, at: float, counts: list[FlowCount], over: list[bytes]) -> None:
-        """Read the table: differences into `counts`, the keys of what is to be forgotten into `over`."""
+    def _read_flows(self, at: float, over: list[bytes]) -> Iterator[FlowCount]:
+        """Read the table: the differences, and into `over` the keys of what is to be forgotten."""
         now_ns = time.monotonic_ns()
         since_ns = self._read_ns - _SLACK_NS
         crowded = self._is_crowded()
@@ -169,9 +172,25 @@ class KernelLedger:
                         continue
                     sums = alike.setdefault(sums, sums)  # the entries of a flood are all the same
                 told[key] = sums
-                counts.append(_count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False))
+                yield self._count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False)
         self._read_ns = now_ns
         self._behind = new > _MOST_NEW
+
+    def _count(self, key: bytes, value: bytes, before: bytes, at: float, closed: bool) -> FlowCount:
+        """The difference between an entry and what was told of it before."""
+        (
+            wire_up, wire_down, payload_up, payload_down, packets_up, packets_down, pauses, dry,
+            first_ns, last_ns, _payload_ns, largest_up, _last, flags_up, flags_down, first_up, mac,
+        ) = _FLOW.unpack(value)  # fmt: skip
+        w_up, w_down, p_up, p_down, n_up, n_down, pauses_before, dry_before = _SUM(before)
+        if mac not in self._macs and len(self._macs) < _MOST_MACS:
+            self._macs[mac] = mac
+        return FlowCount(
+            key, at, first_ns / 1e9, last_ns / 1e9, wire_up - w_up, wire_down - w_down, payload_up - p_up,
+            payload_down - p_down, (packets_up - n_up) & 0xFFFFFFFF, (packets_down - n_down) & 0xFFFFFFFF,
+            (pauses - pauses_before) & 0xFFFFFFFF, (dry - dry_before) & 0xFFFFFFFF, largest_up, flags_up, flags_down,
+            bool(first_up), self._macs.get(mac, mac), closed,
+        )  # fmt: skip
 
     def _is_crowded(self) -> bool:
         """Whether three quarters of the table, or of one camera's share, are used."""
@@ -188,7 +207,7 @@ class KernelLedger:
             number = FLOW_KEY.unpack(key)[0]
             self._deleted[number] = self._deleted.get(number, 0) + 1
             touched.add(number)
-            yield _count(key, value, self._told.pop(key, _NOTHING), at, True)
+            yield self._count(key, value, self._told.pop(key, _NOTHING), at, True)
         for number in touched:
             self._give_room(number)
 
@@ -296,21 +315,3 @@ def _fill(target: Map, wanted: dict[bytes, bytes]) -> None:
             target.delete(key)
     for key, value in wanted.items():
         target.put(key, value)
-
-
-def _count(key: bytes, value: bytes, before: bytes, at: float, closed: bool) -> FlowCount:
-    """The difference between an entry and what was told of it before."""
-    (
-        wire_up, wire_down, payload_up, payload_down, packets_up, packets_down, pauses, dry,
-        first_ns, last_ns, _payload_ns, largest_up, _last, flags_up, flags_down, first_up, mac,
-    ) = _FLOW.unpack(value)  # fmt: skip
-    w_up, w_down, p_up, p_down, n_up, n_down, pauses_before, dry_before = _SUM(before)
-    return FlowCount(
-        key, at, first_ns / 1e9, last_ns / 1e9, wire_up - w_up, wire_down - w_down, payload_up - p_up,
-        payload_down - p_down, (packets_up - n_up) & 0xFFFFFFFF, (packets_down - n_down) & 0xFFFFFFFF,
-        (pauses - pauses_before) & 0xFFFFFFFF, (dry - dry_before) & 0xFFFFFFFF, largest_up, flags_up, flags_down,
-        bool(first_up), mac if mac != _NO_MAC else b"", closed,
-    )  # fmt: skip
-
-
-_NO_MAC = bytes(6)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from camguard import config as configuration
@@ -192,7 +192,7 @@ class Service:
             return
         self._feed(frames)
 
-    def _feed(self, items: Sequence[Any]) -> None:
+    def _feed(self, items: Iterable[Any]) -> None:
         feed = self.guard.feed
         for item in items:
             try:
@@ -235,8 +235,12 @@ class Service:
             self.tell([Health(time.time(), "interface", float(len(self.source.interfaces())), sentence)])
         if not self.stop.is_set():
             self._listen(self._tried("descriptors", self.source.filenos) or ())
-        self._feed(self._tried("collect", self.source.collect, now) or [])
+        self._tried("collect", self._take, now)
         self._looked_well = self.faults == before
+
+    def _take(self, now: float) -> None:
+        """The second's counts: the source makes them one by one as they are fed."""
+        self._feed(self.source.collect(now))
 
     def _clocks(self, now: float) -> None:
         """The wall clock may jump, the machine may sleep, this process may be stopped: all said, no duration moves."""

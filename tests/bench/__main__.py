@@ -50,7 +50,7 @@ def exactness(size: int) -> Lines:
         time.sleep(0.3)
         packets, size_bytes = wire.received(far)
         up, down, packets_up, packets_down = source.totals()[1]
-        counts = source.collect(time.monotonic())
+        counts = list(source.collect(time.monotonic()))
         sender.close()
         source.close()
     told = sum(count.packets_up + count.packets_down for count in counts)
@@ -185,10 +185,10 @@ def ledger_ns(frames: list[bytes], cameras: int, least: bool) -> str:
                 rights._set_capabilities(rights._mask(("NET_RAW", "BPF")))
             source = KernelLedger([far], hosts(cameras))
             ns = best(sender, frames, lambda: bpfstats.read(source._loaded.program))
-            source.collect(time.monotonic())
+            list(source.collect(time.monotonic()))
             pour(sender, frames, len(frames), None)
             began = time.process_time()
-            source.collect(time.monotonic())
+            list(source.collect(time.monotonic()))
             return f"{ns:.0f} | {(time.process_time() - began) * 1e3:.1f}"
 
         return in_child(work)
