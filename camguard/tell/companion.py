@@ -3,12 +3,15 @@
 In: rows of alerts (seq, dictionary as in contract.md), the age of now.json, a monotonic clock (seconds). Out: letters
 for `desktop.show`. A letter that could not be shown stays pending, in its newest form, until it is: nothing is lost.
 An alert sounds when it is first shown, when it became worse, and when the guard opens it again (judge/quiet.py: the
-viewer came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence.
+viewer came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence. Of what the owner silenced
+only the first critical alert of another viewer is shown; the rest waits, and what ended meanwhile is not shown at all.
 """
 
+import contextlib
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,14 +19,17 @@ from typing import Any, Literal
 
 from camguard import report, store
 from camguard.config import Paths, machine_timezone
+from camguard.errors import StoreError
+from camguard.tell import quiet
 from camguard.tell.desktop import Letter
-from camguard.tell.following import Follower
+from camguard.tell.following import Follower, Silences
 
 STALE_S = 15.0  # contract.md: the guard is silent
 RESUME_S = 3.0  # awake time that must pass as well: after a suspend the guard needs a moment to write again
 START_GRACE_S = 5.0  # at login the guard may be a moment late
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 MISSED_SHOWN = 5  # ended alerts of while nobody was logged in: the newest; the rest in one line
+SILENCES_S = 1.0  # how often the record is asked what the owner silenced, while something is pending
 REMEMBERED = 200  # alerts whose notification is remembered; the oldest are forgotten
 
 _RANK = {"info": 0, "warning": 1, "critical": 2}
@@ -32,7 +38,8 @@ _GUARD, _MISSED = "guard", "missed"  # ids of the companion's own letters; alert
 
 @dataclass
 class Memory:
-    """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server.
+    """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server,
+    viewer.
 
     `waiting`: alerts that were open at the very first start and could not be shown yet (their rows lie before `seq`).
     `stopped_boot`: the boot in which "the guard has stopped" was said and not yet taken back. `failing`: why nothing
@@ -75,6 +82,9 @@ class Companion:
         self.pending = {key: (self.memory.seq or 0, alert) for key, alert in self.memory.waiting.items()}
         self.shown: list[Letter] = []  # by this process, newest last; for the self-test
         self._following = Follower(paths.database, self.memory.seq, say)
+        self._silences = Silences(paths.database)
+        self._silenced: tuple[dict[str | None, float], dict[str, float]] = ({}, {})
+        self._silenced_at = -math.inf
         self._guard_at = self._retry_at = 0.0
         self._failures = 0
         self._opened_again: set[str] = set()
@@ -175,7 +185,7 @@ class Companion:
             )
         else:
             title = "camguard is not looking at your cameras"
-            since = f" since {report.clock(time, machine_timezone())}" if (time := store.seconds(last)) else ""
+            since = f" since {report.clock(then, machine_timezone())}" if (then := store.seconds(last)) else ""
             body = f"It has not looked{since}. Until it does again, no alert can come. To see why, run: camguard check"
         self._own_letter(title, body, "open")
 
@@ -210,6 +220,10 @@ class Companion:
             if alert.get("severity") == "info" and alert.get("state") == "update":
                 self._done(key, seq, alert, before or {"id": 0, "server": ""})
                 continue
+            if key not in (_GUARD, _MISSED) and self._held_back(at, key, alert):
+                if alert.get("state") == "closed":
+                    self._done(key, seq, alert, {"id": 0, "server": ""})
+                continue
             letter = self._letter(alert, before, key in self._opened_again)
             if not self._show(letter):
                 self._failed(at, letter.error)
@@ -221,6 +235,21 @@ class Companion:
                 self._say("notifications are shown again.")
             self._failures, self.memory.failing = 0, ""
             self._done(key, seq, alert, {"id": letter.shown, "server": letter.server})
+
+    def _held_back(self, at: float, key: str, alert: dict[str, Any]) -> bool:
+        """Whether the owner does not want to hear of it now. The end of what was shown takes its place, unheard."""
+        now = time.time()
+        if at - self._silenced_at >= SILENCES_S:
+            self._silenced_at = at
+            with contextlib.suppress(StoreError):
+                self._silenced = self._silences.at(now)
+        cameras, alerts = self._silenced
+        until = max(cameras.get(None, 0.0), cameras.get(alert.get("camera"), 0.0), alerts.get(key, 0.0))
+        if now >= until or (key in self.memory.shown and alert.get("state") == "closed"):
+            return False
+        told = {one.get("viewer") for one in self.memory.shown.values()}
+        known = key in self.memory.shown or quiet.viewer_of(alert) in told
+        return quiet.held(alert, hours=False, silenced=True, known=known, owed=key in self._opened_again)
 
     def _letter(self, alert: dict[str, Any], before: dict[str, Any] | None, opened: bool) -> Letter:
         severity = str(alert.get("severity"))
@@ -250,7 +279,8 @@ class Companion:
         self._opened_again.discard(key)
         self.memory.waiting.pop(key, None)
         self.memory.shown.pop(key, None)
-        self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown}
+        viewer = quiet.viewer_of(alert) if shown.get("id") else (shown.get("viewer") or "")
+        self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown, "viewer": viewer}
         while len(self.memory.shown) > REMEMBERED:
             self.memory.shown.pop(next(iter(self.memory.shown)))
         self._remember()

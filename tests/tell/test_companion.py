@@ -1,13 +1,15 @@
 """What the companion shows and when. The record is a real one; `show` is the test's own, and can refuse."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camguard import store
+from camguard import report, store
 from camguard.config import Paths
+from camguard.events import Decision
 from camguard.tell.companion import Companion
 from camguard.tell.desktop import Letter
 
@@ -395,3 +397,57 @@ def age_now(path: Path, seconds: float) -> None:
     figures = store.read_now(path) or {}
     figures["boottime_s"] = store.boottime_s() - seconds
     path.write_text(json.dumps(figures))
+
+
+def silence(home: Home, number: int, for_s: float = 3600.0, camera: str | None = "porch") -> None:
+    home.store = home.store or store.Store.open(home.paths.database)
+    now = time.time()
+    decision = Decision(number, now, f"{number:08x}", "mqtt", "silence", camera=camera, until=now + for_s)
+    home.store.write([store.Row("decision", now, camera, None, None, report.as_dict(decision))], durable=True)
+
+
+def stranger(home: Home, key: str, viewer: str, state: str = "open", severity: str = "critical") -> None:
+    home.store = home.store or store.Store.open(home.paths.database)
+    body: dict[str, Any] = {
+        "kind": "alert", "id": key, "camera": "porch", "state": state, "severity": severity, "type": "remote-stream",
+        "title": f"{key} {state}", "body": "b", "peer": {"ip": viewer}, "time": "2026-11-24T20:00:00.000Z",
+    }  # fmt: skip
+    home.store.write([store.Row("alert", 1e9, "porch", key, state, body)], durable=True)
+
+
+@pytest.mark.parametrize("camera", ["porch", None])
+def test_of_a_silenced_camera_only_a_new_critical_viewer_is_shown(home: Home, camera: str | None) -> None:
+    home.start()
+    stranger(home, "a", "203.0.113.9")
+    home.turns()
+    silence(home, 1, camera=camera)
+    home.turns()
+    stranger(home, "a", "203.0.113.9", "update")
+    stranger(home, "b", "203.0.113.9")
+    stranger(home, "c", "203.0.113.10", severity="warning")
+    home.turns(5)
+    assert home.desk.titles == ["a open"], "the same viewer, and what is only a warning, wait"
+    stranger(home, "d", "203.0.113.11")
+    home.turns()
+    assert home.desk.titles == ["a open", "d open"]
+    assert home.desk.letters[-1].sound
+    stranger(home, "a", "203.0.113.9", "closed")
+    home.turns()
+    assert (home.desk.letters[-1].title, home.desk.letters[-1].sound) == ("a closed", None)
+
+
+def test_what_is_still_going_on_when_the_silence_ends_is_shown_then(home: Home) -> None:
+    home.start()
+    silence(home, 1)
+    stranger(home, "gone", "203.0.113.9", severity="warning")
+    stranger(home, "here", "203.0.113.10", severity="warning")
+    home.turns()
+    stranger(home, "gone", "203.0.113.9", "closed", severity="warning")
+    home.turns()
+    assert home.desk.letters == []
+    home.start()  # also by the companion of the next login
+    home.turns()
+    assert home.desk.letters == []
+    silence(home, 2, for_s=0.0)
+    home.turns(5)
+    assert home.desk.titles == ["here open"]
