@@ -47,7 +47,6 @@ made = beside.start(lambda: config, Paths(folder / "c", folder / "s", folder / "
 assert made is not None
 while not (folder / "messenger").exists():
     time.sleep(0.01)
-print("ready", flush=True)
 if what == "waits":
     time.sleep(60)
 made.close()
@@ -72,8 +71,10 @@ def start(folder: Path, what: str) -> subprocess.Popen[str]:
     program = subprocess.Popen(
         [sys.executable, "-c", GUARD, str(folder), what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert program.stdout is not None
-    assert program.stdout.readline() == "ready\n"
+    until = time.monotonic() + 20
+    while not (folder / "messenger").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
     return program
 
 
