@@ -12,7 +12,6 @@ configuration left behind on the broker (a renamed or removed camera) is cleared
 import asyncio
 import contextlib
 import hashlib
-import json
 import random
 import re
 import socket
@@ -28,7 +27,9 @@ from camguard.events import Wish
 from camguard.tell import announce, commands
 from camguard.tell import homeassistant as ha
 from camguard.tell.broker import broke, connected, publish, subscribe
+from camguard.tell.leftovers import sweep
 from camguard.tell.seen import Record
+from camguard.tell.threads import in_thread
 
 if TYPE_CHECKING:
     import aiomqtt
@@ -39,7 +40,6 @@ LOOK_S = 1.0
 BIRTH_JITTER_S = 4.0
 ANNOUNCE_EVERY_S = 5.0  # at most, whoever says that Home Assistant has started
 SETTLE_S = 0.5  # between a device's announcement and its states
-SWEEP_QUIET_S, SWEEP_MOST_S, SWEEP_MOST = 0.5, 3.0, 5000
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 STEADY_S = 60.0
 COMMANDS_A_MINUTE, BUSY_MOST = 30, 50
@@ -87,6 +87,7 @@ class Mqtt:
         self._announced_at = 0.0
         self._busy: set[asyncio.Task[None]] = set()
         self._commands: list[float] = []
+        self._asking = asyncio.Lock()
         # The same name each time: the broker ends what is left of an earlier connection before this one begins.
         own = f"{socket.gethostname()}|{paths.state}|{self.house.base}|{self.name}".encode()
         self._identifier = f"camguard-{hashlib.blake2s(own, digest_size=6).hexdigest()}"
@@ -145,11 +146,13 @@ class Mqtt:
         async with connected(self._channel, identifier=self._identifier, will_topic=status, will=ha.OFFLINE) as client:
             try:
                 self._sent, self._broken = {}, None
-                if await self._sweep(client):  # Home Assistant knows these devices: alerts need not wait
+                left = await sweep(client, self.house)
+                self._minutes = left.minutes | self._minutes
+                if left.announced:  # Home Assistant knows these devices: alerts need not wait
                     self._client = client
                     self._up.set()
                 await subscribe(client, self._topics_in())
-                self._seen = await asyncio.to_thread(source.look, self._minutes)
+                self._seen = await in_thread(lambda: source.look(self._minutes), "states")
                 await self._announce(client)
                 self._client = client
                 self._up.set()
@@ -218,7 +221,7 @@ class Mqtt:
             self._changed.clear()
             if self._broken:
                 raise SinkError(self._broken)
-            self._seen = await asyncio.to_thread(source.look, self._minutes)
+            self._seen = await in_thread(lambda: source.look(self._minutes), "states")
             await self._publish_states(client)
 
     async def _born_again(self, client: "aiomqtt.Client") -> None:
@@ -301,11 +304,12 @@ class Mqtt:
             raise commands.RefusedError("too many commands; wait a minute")
         self._commands.append(at)
         wish = commands.wish(payload, camera, self._seen, wishes.new_id(), f"mqtt, {self.name}")
-        return await asyncio.to_thread(self._ask, wish)
+        async with self._asking:  # one after the other: in the order in which they came
+            await in_thread(lambda: wishes.put(self._paths, wish), "wish")
+        return await in_thread(lambda: self._decision(wish), "decision")
 
-    def _ask(self, wish: Wish) -> dict[str, Any]:
+    def _decision(self, wish: Wish) -> dict[str, Any]:
         """Blocks until the guard has decided, or for `DECIDED_S`."""
-        wishes.put(self._paths, wish)
         reader = store.Reader(self._paths.database)
         try:
             decision = wishes.wait(reader, wish.id, DECIDED_S)
@@ -318,63 +322,6 @@ class Mqtt:
         finally:
             reader.close()
         return {"ok": None, "said": "Taken down; it applies as soon as the guard runs.", "decision": None}
-
-    # ---- what was left on the broker ---------------------------------------------------------------------------------
-
-    async def _sweep(self, client: "aiomqtt.Client") -> bool:
-        """Reads what is retained: takes back the owner's minutes, clears what no camera of today stands for.
-
-        True when this home was announced before.
-        """
-        import aiomqtt
-
-        topics = [f"{self.house.prefix}/device/+/config", f"{self.house.base}/#"]
-        await subscribe(client, topics)
-        left: list[str] = []
-        known = False
-        keep = {*announce.discovery(self.house), *ha.states(self.house, self._seen)}
-        until = time.monotonic() + SWEEP_MOST_S
-        messages = client.messages
-        for _ in range(SWEEP_MOST):
-            try:
-                async with asyncio.timeout(min(SWEEP_QUIET_S, max(0.0, until - time.monotonic()))):
-                    message = await anext(messages)
-            except TimeoutError:
-                break
-            except aiomqtt.MqttError as error:
-                raise broke(error) from None
-            topic = str(message.topic)
-            payload = message.payload if isinstance(message.payload, bytes) else b""
-            if not message.retain or not payload:
-                continue
-            self._take_back(topic, payload)
-            known = known or topic == self.house.discovery(self.house.hub)
-            if topic not in keep and self._is_ours(topic, payload):
-                left.append(topic)
-        with contextlib.suppress(aiomqtt.MqttError):
-            await client.unsubscribe(topics)
-        for topic in left:
-            await publish(client, topic, "", retain=True)
-        return known
-
-    def _take_back(self, topic: str, payload: bytes) -> None:
-        for camera in self.house.cameras:
-            if topic == self.house.topic(camera, "watching/minutes") and camera.slug not in self._minutes:
-                with contextlib.suppress(commands.RefusedError):
-                    self._minutes[camera.slug] = commands.minutes_set(payload)
-
-    def _is_ours(self, topic: str, payload: bytes) -> bool:
-        """Whether a retained topic was made by an earlier run with the same base topic: only then it may be cleared."""
-        if topic.startswith(f"{self.house.base}/"):
-            return topic.removeprefix(f"{self.house.base}/").partition("/")[2] in ha.LEAVES
-        try:
-            found = json.loads(payload)
-            return bool(
-                found["origin"]["name"] == "camguard"
-                and found["availability"][0]["topic"] == self.house.topic(None, "status")
-            )
-        except (ValueError, RecursionError, KeyError, IndexError, TypeError):
-            return False
 
 
 def _same(topic: str, before: str, payload: str) -> bool:
