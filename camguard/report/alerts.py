@@ -166,14 +166,14 @@ def _settled(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     if said.startswith("you "):
         title += f", {name(said, MAX_TITLE)}"
     if isinstance(until, int | float):
-        holds = f"That holds until {when(float(until), alert.time, zone)}"
+        holds = f"That holds until {when(float(until), alert.time, zone)}; camguard goes on looking."
     elif "it was you" in said:
-        holds = "That holds for this viewing only"
+        holds = "That holds for this viewing only; camguard goes on looking."
     else:
-        holds = "That holds from now on"
+        holds = "camguard goes on looking."
     first = f"{capital(who(alert.peer))}: {name(said, 72)}{f' ({by})' if by else ''}."
     undo = f"Undo: camguard allow --revoke {found[1]}" if found else ""
-    return title, _fit(f"{first} {holds}; camguard goes on looking.", "", undo)
+    return title, _fit(f"{first} {holds}", "", undo)
 
 
 #: The alerts of later versions: what is said until they have words of their own.

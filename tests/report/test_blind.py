@@ -143,8 +143,13 @@ def test_what_camguard_does_not_see(
         (
             {"settled": "Anna's phone is your own device"},
             "Settled: Nursery",
-            "An address of OVH in France (51.68.x.x): Anna's phone is your own device. That holds from now on;"
-            " camguard goes on looking.",
+            "An address of OVH in France (51.68.x.x): Anna's phone is your own device. camguard goes on looking.",
+        ),
+        (
+            {"settled": "you allowed it (decision 12)"},
+            "Settled: Nursery, you allowed it",
+            "An address of OVH in France (51.68.x.x): you allowed it. camguard goes on looking."
+            " Undo: camguard allow --revoke 12",
         ),
     ],
 )
