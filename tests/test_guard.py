@@ -154,6 +154,14 @@ def test_an_opaque_stream_is_likely_and_ends_in_silence() -> None:
     assert not alerts(events)
 
 
+def test_the_tail_of_a_viewing_that_was_closed_is_not_a_second_one() -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    ending = connection.second(121.0, up=60_000, dry=12, pauses=12, flags=0x1B)
+    tail = [connection.second(122.0, up=60_000, dry=12, pauses=12, flags=0x1B), connection.second(127.0, closed=True)]
+    _, events = run(HOME, [*live(connection, 101, 121), ending, *tail], until=140.0)
+    assert [session.state for session in sessions(events)] == ["open", "closed"]
+
+
 def test_what_a_viewer_without_a_name_in_dns_is_called() -> None:
     answer = (
         b"\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x05relay\x05maker\x07example\x00\x00\x01\x00\x01"

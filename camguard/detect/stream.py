@@ -117,7 +117,7 @@ class Streams:
         if talk and talk.cls in VIEWING:
             if flow.history and flow.history[-1].at == now and flow.history[-1].up >= self._media_floor_bytes:
                 talk.active_at = now
-        else:
+        elif flow.key not in self._just_ended:
             out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now)
             talk = self._by_flow.get(flow.key)
         if talk and flow.ended and talk.ended():
@@ -172,7 +172,7 @@ class Streams:
         return talk
 
     def _looks_live(self, flow: Flow, talk: _Talk | None, now: float) -> list[Session]:
-        if not flow.history or flow.history[-1].at != now or flow.key in self._just_ended:
+        if not flow.history or flow.history[-1].at != now or flow.ended:
             return []
         confidence: Confidence = "likely" if flow.protocol not in ("rtsp", "rtp") else "certain"
         if flow.key in self._rtp and flow.packets_up >= 10 and flow.history[-1].up >= self._media_floor_bytes:
@@ -236,8 +236,7 @@ class Streams:
         for flow in talk.flows():
             self._by_flow.pop(flow.key, None)
             self._bursts.forget(flow.key)
-            if not flow.ended:
-                self._just_ended[flow.key] = now
+            self._just_ended[flow.key] = now
         if talk.cls == "unknown":
             talk.cls = "download" if talk.bytes_down() > talk.bytes_up() else "clip"
             talk.confidence = "likely"
