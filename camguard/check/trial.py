@@ -14,12 +14,15 @@ from typing import Any
 from camguard import config as configuration
 from camguard import report
 from camguard.check.answers import Answer
-from camguard.config import Channel, Config, Paths
+from camguard.config import Channel, Config, Paths, Secret
 from camguard.errors import ConfigError, SinkError
 from camguard.report.text import rfc3339
 from camguard.review import deliveries
+from camguard.review.terminal import STALE_S
+from camguard.store import now_age_s, read_now
 
 MOST_S = 60.0
+_WATCH = "watch service"
 _LOOK_AT = {
     "apprise": 'look at your phone or mail: "Test: camguard can reach you here"',
     "webhook": "your program has it: a message whose title begins with Test",
@@ -30,16 +33,17 @@ _LOOK_AT = {
 def run(config: Config, paths: Paths, name: str | None, *, as_json: bool = False) -> int:
     """Try the channel of that name, or all; 0 when each of them took the test, 1 otherwise."""
     channels = chosen(config, name)
-    if not channels:
+    watched = name is None and config.ping is not None
+    if not channels and not watched:
         print_one(
             Answer("channels", "fault", "none is configured: camguard can look, but not reach your phone",
                    fix=f"write a [[notify]] into {config.path or paths.config}; README has an example"),
             8, as_json,
         )  # fmt: skip
         return 1
-    width = max(len(channel.name) for channel in channels)
+    width = max([len(channel.name) for channel in channels] + [len(_WATCH)] * watched)
     failed = False
-    for answer in asyncio.run(_all(channels, config, paths)):
+    for answer in asyncio.run(_all(channels, config, paths, watched=watched)):
         print_one(answer, width, as_json)
         failed = failed or answer.status == "fault"
     return int(failed)
@@ -57,8 +61,25 @@ def chosen(config: Config, name: str | None) -> tuple[Channel, ...]:
     raise ConfigError(f'no channel is called "{name}".{hint}')
 
 
-async def _all(channels: Sequence[Channel], config: Config, paths: Paths) -> list[Answer]:
-    return list(await asyncio.gather(*(_one(channel, config, paths) for channel in channels)))
+async def _all(channels: Sequence[Channel], config: Config, paths: Paths, *, watched: bool) -> list[Answer]:
+    tries = [_one(channel, config, paths) for channel in channels]
+    return list(await asyncio.gather(*tries, *([_ping(config, paths)] if watched else [])))
+
+
+async def _ping(config: Config, paths: Paths) -> Answer:
+    """The watch service is told that camguard looks, if it does: a test must not make it believe so."""
+    from camguard.tell.webhook import request
+
+    try:
+        address = configuration.read_secret(config.ping or Secret())
+        figures = read_now(paths.now)
+        if figures is None or now_age_s(figures) > STALE_S:
+            return Answer(_WATCH, "warning", "not tried: camguard is not looking", fix="camguard check")
+        await request("GET", address)
+    except (ConfigError, SinkError) as error:
+        sentence, _, fix = str(error).rstrip(".").partition(". ")
+        return Answer(_WATCH, "fault", sentence, fix=fix)
+    return Answer(_WATCH, "ok", "took the sign of life")
 
 
 async def _one(channel: Channel, config: Config, paths: Paths) -> Answer:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from camguard import cli
+from camguard import cli, store
 from tests.tell.receivers import Receiver
 
 CANARY = "c4n4ry-s3cret"
@@ -132,6 +132,24 @@ def test_no_channel_is_the_answer_no(tmp_path: Path, capsys: Out) -> None:
     assert (code, err) == (1, "")
     assert "none is configured" in out
     assert "[[notify]]" in out
+
+
+def test_the_watch_service_is_told_only_that_camguard_looks_if_it_does(
+    tmp_path: Path, receiver: Receiver, capsys: Out
+) -> None:
+    address = secret(tmp_path, "ping.url", receiver.url(f"/{CANARY}"))
+    text = f'[alive]\nping_url_file = "{address}"\n'
+    flags = ["--runtime-dir", str(tmp_path), "--json"]
+    code, out, _ = notify(tmp_path, text, *flags, capsys=capsys)
+    assert (code, receiver.got) == (0, [])
+    assert rows(out)["watch service"]["detail"] == "not tried: camguard is not looking"
+    store.write_now(tmp_path / "now.json", {})
+    code, out, _ = notify(tmp_path, text, *flags, capsys=capsys)
+    assert (code, rows(out)["watch service"]["status"]) == (0, "ok")
+    assert [got.path for got in receiver.got] == [f"/{CANARY}"]
+    receiver.how = "404"
+    code, out, _ = notify(tmp_path, text, *flags, capsys=capsys)
+    assert (code, rows(out)["watch service"]["fix"]) == (1, "Check the address")
 
 
 def test_a_secret_that_everybody_can_read_is_told(tmp_path: Path, receiver: Receiver, capsys: Out) -> None:
