@@ -159,7 +159,8 @@ def test_the_tail_of_a_viewing_that_was_closed_is_not_a_second_one() -> None:
     ending = connection.second(121.0, up=60_000, dry=12, pauses=12, flags=0x1B)
     tail = [connection.second(122.0, up=60_000, dry=12, pauses=12, flags=0x1B), connection.second(127.0, closed=True)]
     _, events = run(HOME, [*live(connection, 101, 121), ending, *tail], until=140.0)
-    assert [session.state for session in sessions(events)] == ["open", "closed"]
+    assert [session.state for session in sessions(events)] == ["open", "update", "closed"]
+    assert [alert.state for alert in alerts(events)] == ["open", "closed"]
 
 
 def test_what_a_viewer_without_a_name_in_dns_is_called() -> None:
