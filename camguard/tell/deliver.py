@@ -18,10 +18,13 @@ from typing import Protocol
 from camguard import report, store
 from camguard.config import Channel, Config, Paths, read_secret
 from camguard.errors import ConfigError, SinkError, StoreError
-from camguard.store.delivery import Deliveries, Parcel
+from camguard.store.delivery import Parcel
+from camguard.store.outgoing import Deliveries
+from camguard.tell.alive import Alive
 from camguard.tell.following import PORTION, Follower, Silences
-from camguard.tell.outbox import LOOK_S, Outbox
+from camguard.tell.outbox import Outbox
 from camguard.tell.push import ApprisePush, silence
+from camguard.tell.queue import LOOK_S, Clocks, Silenced
 from camguard.tell.webhook import Webhook
 
 POLL_S = 0.25  # how often guard.db is asked for news
@@ -136,7 +139,7 @@ class Deliver:
                 self._senders[name] = self._make(self.outbox.channels[name])
             message, remote_id = self.outbox.message(parcel), self.outbox.remote_id(parcel)
             async with asyncio.timeout(SEND_S):
-                return await self._senders[name].send(message, sound=parcel.sound, remote_id=remote_id or None)
+                return await self._senders[name].send(message, sound=parcel.sound, remote_id=remote_id)
         except SinkError:
             raise
         except ConfigError as error:
@@ -154,11 +157,11 @@ class Deliver:
             if at >= silence_at:
                 silence_at = at + SILENCE_S
                 with contextlib.suppress(StoreError):
-                    self.outbox.silenced, self.outbox.silenced_alerts = self._silences(now)
+                    self.outbox.silenced = Silenced(*self._silences(now))
             portion = self._follower.read(at)
             if portion is not None and (first or portion.rows or self.outbox.cursor != self._follower.seq):
                 going_on = self._follower.open_alerts() if first and self.outbox.new_channels else []
-                self.outbox.take(portion.rows, (at, now), self._follower.seq, going_on)
+                self.outbox.take(portion.rows, Clocks(at, now), self._follower.seq, going_on)
                 first = False
             await asyncio.sleep(0 if portion is not None and len(portion.rows) >= PORTION else POLL_S)
 
@@ -229,7 +232,17 @@ async def _main(config: Config, paths: Paths, deliveries: Deliveries, foreground
         loop.add_signal_handler(number, deliver.end)
     if foreground:
         _say(f"telling {_names(config.channels)}.")
-    await deliver.serve({f"channel {name}": sender.run for name, sender in lasting.items()})  # type: ignore[attr-defined]
+    alive = Alive(
+        paths.now,
+        paths.database,
+        deliver.raise_own,
+        outbox.own_open(),
+        ping=config.ping,
+        zone=config.home.timezone,
+        say=_say,
+    )
+    brokers = {f"channel {name}": sender.run for name, sender in lasting.items()}  # type: ignore[attr-defined]
+    await deliver.serve({**brokers, **alive.tasks})
     return 0
 
 
@@ -238,9 +251,8 @@ def _names(channels: Sequence[Channel]) -> str:
     return f"{len(channels)} channel{'' if len(channels) == 1 else 's'}: {names}" if channels else "no channel"
 
 
-def _clocks() -> tuple[float, float]:
-    """Seconds since boot, for all waiting; wall-clock seconds, for hours and dates."""
-    return store.boottime_s(), time.time()
+def _clocks() -> Clocks:
+    return Clocks(store.boottime_s(), time.time())
 
 
 def _say(sentence: str) -> None:

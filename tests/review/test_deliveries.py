@@ -11,7 +11,8 @@ from camguard import check, cli, store
 from camguard.config import Channel, Paths
 from camguard.errors import StoreError
 from camguard.review import deliveries
-from camguard.store.delivery import ChannelState, Deliveries, Parcel
+from camguard.store.delivery import ChannelState, Parcel
+from camguard.store.outgoing import Deliveries
 
 ZONE = "Europe/Berlin"
 NOW = 1_795_554_840.0  # 2026-11-24 22:14:00 in Berlin

@@ -16,7 +16,7 @@ from typing import Any
 
 from camguard import store
 from camguard.config import Channel
-from camguard.store.delivery import Deliveries
+from camguard.store.outgoing import Deliveries
 from camguard.tell.deliver import Deliver
 from camguard.tell.following import Follower
 from camguard.tell.outbox import Letter, Outbox
@@ -69,7 +69,7 @@ async def deliver(folder: Path, url: str, steps: Steps) -> None:
     last = store.Reader(folder / "guard.db").last_seq()
 
     async def end_when_done() -> None:
-        while outbox.cursor != last or any(queue.waiting for queue in outbox._queues.values()):
+        while outbox.cursor != last or any(queue.waiting for queue in outbox.queues.values()):
             await asyncio.sleep(0.01)
         program.end()
         await asyncio.Event().wait()

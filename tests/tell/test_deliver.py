@@ -18,7 +18,8 @@ import pytest
 
 from camguard import store
 from camguard.config import Channel
-from camguard.store.delivery import Deliveries, DeliveryReader
+from camguard.store.delivery import DeliveryReader
+from camguard.store.outgoing import Deliveries
 from camguard.tell.deliver import Deliver
 from camguard.tell.following import Follower
 from camguard.tell.outbox import Outbox

@@ -12,9 +12,11 @@ import pytest
 
 from camguard.config import Channel
 from camguard.errors import SinkError, StoreError
-from camguard.store.delivery import Deliveries, DeliveryReader, Parcel
-from camguard.tell import outbox as module
-from camguard.tell.outbox import LIFE_S, Outbox
+from camguard.store.delivery import DeliveryReader, Parcel
+from camguard.store.outgoing import Deliveries
+from camguard.tell import queue as module
+from camguard.tell.outbox import Outbox
+from camguard.tell.queue import LIFE_S, Clocks, Silenced, backoff
 from tests.tell.receivers import alert
 
 NOON = 1_795_600_800.0 - 1_795_600_800.0 % 86400 + 43200  # UTC
@@ -42,8 +44,8 @@ class Post:
         )  # fmt: skip
 
     @property
-    def clocks(self) -> tuple[float, float]:
-        return self.at, self.now
+    def clocks(self) -> Clocks:
+        return Clocks(self.at, self.now)
 
     def wait(self, seconds: float) -> None:
         self.at += seconds
@@ -174,15 +176,15 @@ def test_retries_grow_from_5_s_to_1_h_with_jitter(post: Post) -> None:
         until = post.outbox.next("phone", post.clocks)[1]
         began = post.at
         while post.next() is None:
-            post.outbox._queues["phone"].sending = None
+            post.outbox.queues["phone"]._sending = None
             post.wait(1.0)
-        post.outbox._queues["phone"].sending = None
+        post.outbox.queues["phone"]._sending = None
         waits.append(post.at - began)
         assert until <= 30.0
     assert waits[:4] == [5, 10, 20, 40]
     assert waits[-1] == 3600
-    spread = [Outbox._backoff(type("O", (), {"_chance": lambda _self, c=c: c})(), 3, None) for c in (0.0, 1.0)]
-    assert spread == pytest.approx([16.0, 24.0])
+    assert [backoff(3, None, chance) for chance in (0.0, 1.0)] == pytest.approx([16.0, 24.0])
+    assert [backoff(1, 1e9, 0.5), backoff(50, None, 1.0), backoff(1, None, 0.0)] == [3600, 3600, 5]
 
 
 def test_retry_after_is_honoured(post: Post) -> None:
@@ -213,7 +215,7 @@ def test_after_72_hours_of_trying_it_is_given_up_and_shown(post: Post) -> None:
     post.take(alert("a"))
     tried_s = 0.0
     began = post.at
-    while post.outbox._queues["phone"].waiting:
+    while post.outbox.queues["phone"].waiting:
         parcel = post.next()
         if parcel is None:
             post.wait(600)
@@ -295,7 +297,7 @@ def test_a_channel_has_its_own_hours(tmp_path: Path) -> None:
 def test_a_silenced_camera_says_nothing_but_of_another_viewer(post: Post) -> None:
     post.take(alert("a"))
     post.sent()
-    post.outbox.silenced = {"porch": post.now + 3600}
+    post.outbox.silenced = Silenced({"porch": post.now + 3600})
     post.take(
         alert("a", count=2), alert("w", severity="warning"), alert("n", severity="warning", camera="nursery"),
         alert("stranger", peer={"ip": "203.0.113.9"}),
@@ -309,13 +311,13 @@ def test_a_silenced_camera_says_nothing_but_of_another_viewer(post: Post) -> Non
 
 
 def test_silence_for_every_camera(post: Post) -> None:
-    post.outbox.silenced = {None: post.now + 3600}
+    post.outbox.silenced = Silenced({None: post.now + 3600})
     post.take(alert("w", severity="warning"))
     assert post.sent() == []
 
 
 def test_silence_for_one_alert(post: Post) -> None:
-    post.outbox.silenced_alerts = {"w": post.now + 3600}
+    post.outbox.silenced = Silenced(alerts={"w": post.now + 3600})
     post.take(alert("w", severity="warning"), alert("v", severity="warning"))
     assert [one[0] for one in post.sent()] == ["v"]
 
@@ -332,13 +334,13 @@ def test_ten_thousand_findings_are_a_few_messages(tmp_path: Path) -> None:
                 for n in range(500)
             )
         )
-        assert all(len(queue.waiting) <= module.QUEUE_MAX for queue in post.outbox._queues.values())
+        assert all(len(queue.waiting) <= module.QUEUE_MAX for queue in post.outbox.queues.values())
     heard = post.sent("c0")
     assert len(heard) <= 6 + 6 + 2  # the first criticals, six warnings, the crowd as it was and as it is
     post.sent("c1")
     post.wait(3601)
     (digest,) = post.sent("c0")
-    counted = json.loads(json.dumps(post.outbox._queues["c1"].rules.kept()))["cameras"]["porch"]
+    counted = json.loads(json.dumps(post.outbox.queues["c1"].rules.kept()))["cameras"]["porch"]
     assert counted["more"]["count"] == 5000 - 6
     assert counted["crowd"]["count"] == 5000
     assert post.path.stat().st_size < 4_000_000
@@ -346,9 +348,9 @@ def test_ten_thousand_findings_are_a_few_messages(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_cannot_be_emptied_is_bounded_and_counted(post: Post) -> None:
-    post.outbox.silenced = {None: post.now + 600}
+    post.outbox.silenced = Silenced({None: post.now + 600})
     post.take(*(alert(f"w{n}", severity="warning", camera=f"cam{n}") for n in range(module.QUEUE_MAX + 50)))
-    assert len(post.outbox._queues["phone"].waiting) == module.QUEUE_MAX
+    assert len(post.outbox.queues["phone"].waiting) == module.QUEUE_MAX
     post.wait(601)
     heard = post.sent()
     assert len(heard) == module.QUEUE_MAX + 50  # fifty digests of one, each for its camera
