@@ -32,9 +32,14 @@ def discovery(house: House) -> dict[str, str]:
 
 
 def _device(house: House, camera: Announced | None, uid: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    about: dict[str, Any] = {"identifiers": [uid], "manufacturer": "camguard"}
+    about: dict[str, Any] = {"identifiers": [uid]}
     if camera is None:
-        about |= {"name": "camguard", "model": "Guard of your cameras", "sw_version": __version__}
+        about |= {
+            "name": "camguard",
+            "manufacturer": "camguard",
+            "model": "Guard of your cameras",
+            "sw_version": __version__,
+        }
     else:
         about |= {"name": report.clean(camera.name, 64), "model": "Guarded camera", "via_device": house.hub}
     for key, part in parts.items():

@@ -88,6 +88,7 @@ class Mqtt:
         self._busy: set[asyncio.Task[None]] = set()
         self._commands: list[float] = []
         self._asking = asyncio.Lock()
+        self._who = commands.WHO if self.name == commands.WHO else f"{commands.WHO}, {self.name}"
         # The same name each time: the broker ends what is left of an earlier connection before this one begins.
         own = f"{socket.gethostname()}|{paths.state}|{self.house.base}|{self.name}".encode()
         self._identifier = f"camguard-{hashlib.blake2s(own, digest_size=6).hexdigest()}"
@@ -303,7 +304,7 @@ class Mqtt:
         if len(self._commands) >= COMMANDS_A_MINUTE:
             raise commands.RefusedError("too many commands; wait a minute")
         self._commands.append(at)
-        wish = commands.wish(payload, camera, self._seen, wishes.new_id(), f"mqtt, {self.name}")
+        wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
         async with self._asking:  # one after the other: in the order in which they came
             await in_thread(lambda: wishes.put(self._paths, wish), "wish")
         return await in_thread(lambda: self._decision(wish), "decision")
@@ -314,8 +315,9 @@ class Mqtt:
         try:
             decision = wishes.wait(reader, wish.id, DECIDED_S)
             if decision is not None:
-                until = report.rfc3339(decision.until)
-                return {"ok": True, "said": f"Done, until {until}." if until else "Done.", "decision": decision.number}
+                ends = decision.until is not None and decision.until > decision.time
+                until = f", until {report.rfc3339(decision.until)}" if ends else ""
+                return {"ok": True, "said": f"Done{until}.", "decision": decision.number}
             with contextlib.suppress(StoreError):
                 if (refused := reader.refusal_of(wish.id)) is not None:
                     raise commands.RefusedError(refused.rstrip("."))
