@@ -222,7 +222,8 @@ import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        got = {"id": body["id"], "path": self.path, "signed": self.headers.get("X-Camguard-Signature")}
+        got = {"id": body.get("id"), "title": body["title"], "path": self.path}
+        got["signed"] = self.headers.get("X-Camguard-Signature")
         with open("/tmp/got", "a") as out:
             out.write(json.dumps(got) + "\\n")
         self.send_response(200)
@@ -284,26 +285,34 @@ def test_messenger_takes_an_alert_to_the_owners_program(installed: Machine) -> N
     assert "canary" not in installed.run("journalctl", "-u", "camguard-deliver", "-o", "cat").stdout
 
 
-def test_messenger_takes_a_secret_from_systemd(installed: Machine) -> None:
-    """A file that only root can read, handed over by LoadCredential=, as docs/reference.md has it."""
+def test_messenger_takes_a_secret_from_systemd_and_loads_apprise(installed: Machine) -> None:
+    """A file that only root can read, handed over by LoadCredential=, as docs/reference.md has it; and ntfy."""
     installed.run("install", "-m", "600", "/dev/stdin", "/root/hook.url", text="http://127.0.0.1:8099/credential\n")
     drop_in = "/etc/systemd/system/camguard-deliver.service.d"
     installed.run("mkdir", "-p", drop_in)
     lines = "[Service]\nLoadCredential=hook.url:/root/hook.url\n"
     installed.run("sh", "-c", f"cat > {drop_in}/override.conf", text=lines)
     channel = '\n[[notify]]\nname = "by systemd"\nwebhook_credential = "hook.url"\n'
+    ntfy = "/etc/camguard/secrets/ntfy.url"
+    text = "ntfy://127.0.0.1:8099/topic\n"
+    installed.run("install", "-m", "640", "-g", "camguard-deliver", "/dev/stdin", ntfy, text=text)
+    channel += f'\n[[notify]]\nurl_file = "{ntfy}"\n'
     installed.run("sh", "-c", "cat >> /etc/camguard/camguard.toml", text=channel)
     installed.run("systemctl", "daemon-reload")
     installed.run("systemctl", "restart", "camguard-deliver")
 
     # The alert of before is still open: a new channel is told of it.
-    def told() -> bool:
-        return '"/credential"' in installed.run("cat", "/tmp/got").stdout
+    def told(path: str) -> bool:
+        lines = installed.run("cat", "/tmp/got").stdout.splitlines()
+        return any(f'"path": "{path}"' in line and "Somebody is watching: porch" in line for line in lines)
 
-    installed.wait_for("the new channel is told", told, 15)
+    installed.wait_for("the new channel is told", lambda: told("/credential"), 15)
+    installed.wait_for("Apprise works within the bounds of the unit", lambda: told("/"), 15)
     tried = installed.run("camguard", "notify", "--test", "by systemd", check=False)
     assert tried.returncode == 1
     assert "not tried from here: credential hook.url" in tried.stdout
+    status = installed.run("cat", f"/proc/{installed.show('camguard-deliver', 'MainPID')}/status").stdout
+    assert int(status.partition("VmHWM:")[2].split()[0]) < 60_000, "at most 60 MB, with Apprise loaded"
     installed.run("rm", "-r", drop_in)
     installed.run("systemctl", "daemon-reload")
 
@@ -356,7 +365,7 @@ def test_in_a_terminal_it_is_two_programs_of_two_users_that_end_together(install
     installed.wait_for("nor is the messenger", lambda: user(second) == "camguard-deliver:camguard", 10)
     caps = [line.split() for line in installed.run("cat", f"/proc/{second}/status").stdout.splitlines()]
     assert {row[1] for row in caps if row and row[0] in ("CapEff:", "CapPrm:", "CapAmb:")} == {"0" * 16}
-    installed.wait_for("it tells", lambda: "telling 2 channels" in installed.run("cat", "/tmp/run.log").stdout, 10)
+    installed.wait_for("it tells", lambda: "telling 3 channels" in installed.run("cat", "/tmp/run.log").stdout, 10)
     installed.run("sh", "-c", f"kill -KILL {first}")
     installed.wait_for("both are gone", lambda: user(second) == "", 10)
     installed.run("systemctl", "start", "camguard", "camguard-deliver")
