@@ -58,7 +58,7 @@ class _More:
 @dataclass
 class _Camera:
     told: list[float] = field(default_factory=list)
-    viewers: dict[str, float] = field(default_factory=dict)  # whose first critical was told within the hour
+    viewers: dict[str, float] = field(default_factory=dict)  # of the hour: when the first critical of each happened
     heard: dict[str, float] = field(default_factory=dict)  # of whom anything was told within a day
     crowd: _Crowd | None = None
     more: _More | None = None
@@ -179,15 +179,15 @@ class Quiet:
             return
         camera.tidied = now
         camera.told = [min(at, now) for at in camera.told if now - at < HOUR_S]
-        camera.viewers = {one: min(at, now) for one, at in camera.viewers.items() if now - at < HOUR_S}
         camera.heard = {one: min(at, now) for one, at in camera.heard.items() if now - at < DAY_S}
-        if len(camera.viewers) < NEW_VIEWERS:
-            camera.crowd = None
         if camera.more is not None:
             camera.more.since = min(camera.more.since, now)
 
     def _critical(self, camera: _Camera, alert: Mapping[str, Any], now: float) -> Answer:
-        viewer = viewer_of(alert)
+        viewer, at = viewer_of(alert), _time(alert, now)
+        camera.viewers = {one: then for one, then in camera.viewers.items() if abs(at - then) < HOUR_S}
+        if len(camera.viewers) < NEW_VIEWERS:
+            camera.crowd = None
         if viewer in camera.viewers:  # the same viewer again: a repeat
             if len(camera.told) >= PER_HOUR:
                 return self._no_room(camera, alert, now, True)
@@ -195,7 +195,7 @@ class Quiet:
             return self._send(camera, alert, now, sound=True)
         seen = len(camera.viewers)
         if seen < VIEWERS_MAX:
-            camera.viewers[viewer] = now
+            camera.viewers[viewer] = at
         if seen < NEW_VIEWERS:
             return self._send(camera, alert, now, sound=True)
         first = camera.crowd is None
@@ -249,6 +249,14 @@ def _sounds_again(count: int) -> bool:
     return rest == 0 and tens > 0 and tens & (tens - 1) == 0
 
 
+def _time(alert: Mapping[str, Any], now: float) -> float:
+    """When it happened: viewers of one hour are counted together however late they are told. Not in the future."""
+    try:
+        return min(now, report.seconds_of(str(alert["time"])))
+    except ValueError:
+        return now
+
+
 def _id(*words: object) -> str:
     return hashlib.blake2s("|".join(map(str, words)).encode(), digest_size=5).hexdigest()
 
@@ -257,7 +265,7 @@ def _crowd(alert: Mapping[str, Any], crowd: _Crowd, sounds: bool) -> dict[str, A
     return dict(alert) | {
         "id": crowd.id,
         "title": f"Many strangers: {report.cut(str(alert['camera']), report.MAX_CAMERA)}, {crowd.count} in an hour",
-        "body": f"{crowd.count} viewers that you do not expect in the last hour. They are counted here and not told "
+        "body": f"{crowd.count} viewers within an hour that you do not expect. They are counted here and not told "
         "one by one. All of them: camguard alerts",
         "severity": "critical",
         "count": crowd.count,

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camguard import report
 from camguard.tell.quiet import HOUR_S, Quiet, held, wanted
 from tests.tell.receivers import alert
 
@@ -102,6 +103,14 @@ def test_first_criticals_go_out_however_much_was_told_before() -> None:
     sends(quiet, [a(f"w{n}", "open", "warning") for n in range(9)])
     firsts = [a(f"c{n}", viewer=f"198.51.100.{n}") for n in range(6)]
     assert told(quiet, *firsts) == [("send", True)] * 6
+
+
+def test_what_is_told_late_is_counted_in_the_hour_in_which_it_happened() -> None:
+    quiet, late = Quiet(replaces=True), report.seconds_of("2026-11-30T00:00:00.000Z")
+    week = [a(f"d{n}", viewer=f"10.1.0.{n}", time=f"2026-11-{n:02}T12:00:00.000Z") for n in range(1, 29)]
+    assert told(quiet, *week, now=late) == [("send", True)] * 28
+    hour = [a(f"h{n}", viewer=f"10.2.0.{n}", time=f"2026-11-29T12:{n:02}:00.000Z") for n in range(20)]
+    assert [answer for answer, _ in told(quiet, *hour, now=late)] == ["send"] * 6 + ["crowd"] * 14
 
 
 def test_the_hour_goes_by_and_new_viewers_are_told_one_by_one_again() -> None:
