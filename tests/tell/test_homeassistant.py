@@ -1,5 +1,6 @@
 """homeassistant.py, announce.py and commands.py: what Home Assistant is told, what it shows, what it may ask."""
 
+import contextlib
 import json
 import re
 from dataclasses import replace
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from camguard.events import Camera
 from camguard.tell import announce, commands
@@ -375,6 +378,33 @@ def test_watching_and_silence_end_by_themselves() -> None:
 def test_everything_else_is_refused_with_a_sentence(payload: bytes | dict[str, Any]) -> None:
     words = refusal(payload)
     assert 10 < len(words) < 160
+
+
+_KEYS = st.sampled_from(["do", "alert", "minutes", "mode", "device", "home", "for_s", "who", "id"])
+_WORDS = st.sampled_from([*commands.KEYS, "allow", "revoke", "once", "always", "a7f3", "phone"])
+_VALUES = st.one_of(_WORDS, st.integers(-9, 2000), st.booleans(), st.none(), st.floats(), st.text(max_size=5))
+
+
+@given(st.dictionaries(_KEYS, _VALUES), st.sampled_from([None, "Nursery"]))
+@settings(max_examples=500, deadline=None)
+def test_whatever_is_sent_nothing_permanent_comes_of_it(sent: dict[str, Any], camera: str | None) -> None:
+    try:
+        made = ask(sent, camera=camera)
+    except commands.RefusedError:
+        return
+    assert made.do in ("allow", "watching", "silence", "presence")
+    assert (made.mode == "once" and made.alert == "a7f3c1d2e4") if made.do == "allow" else made.mode is None
+    assert made.decision is None
+    assert (made.who, made.id) == ("mqtt", "id1")
+    if made.do in ("watching", "silence"):
+        assert made.for_s is not None
+        assert 0 <= made.for_s <= 86_400
+
+
+@given(st.binary(max_size=2000))
+def test_any_bytes_are_a_command_or_refused(raw: bytes) -> None:
+    with contextlib.suppress(commands.RefusedError):
+        ask(raw)
 
 
 @pytest.mark.parametrize(("payload", "minutes"), [(b"45", 45), (b"5.0", 5), (b" 240 ", 240)])
