@@ -23,6 +23,7 @@ from camguard.store import Kept
 
 WAIT_S = 3.0
 NAMED_MAX = 20
+LONGEST_S = 1e9  # the guard has shorter limits of its own, and says until when
 RECENT = 200  # alerts among which the nearest id is looked for
 TERMINAL = "terminal"  # the guard adds who sits there: the owner of the file
 
@@ -89,7 +90,7 @@ def _alert(view: View, named: str) -> dict[str, Any]:
     if same:
         ids = short_ids([str(one["id"]) for one in same])
         which = "; ".join(f"{ids[str(one['id'])]} ({_when(one, view)})" for one in same[:3])
-        raise ConfigError(f'more than one alert begins with "{shown}": {which}. Write one letter more.')
+        raise ConfigError(f'more than one alert begins with "{shown}": {which}. Write more of it.')
     recent = view.reader.alerts(limit=RECENT)
     short = {one_id[: max(3, len(beginning))]: one_id for one_id in reversed([str(one["id"]) for one in recent])}
     near = difflib.get_close_matches(beginning, list(short), n=1, cutoff=0.5)
@@ -106,7 +107,7 @@ def _when(alert: dict[str, Any], view: View) -> str:
 
 def _length(words: str) -> float:
     try:
-        return moments.length(words)
+        return min(moments.length(words), LONGEST_S)
     except ValueError as error:
         raise ConfigError(f"{error}.") from None
 

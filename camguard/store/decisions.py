@@ -86,7 +86,7 @@ def decision_of(body: Any) -> Decision | None:
     with contextlib.suppress(ValueError, TypeError, KeyError):
         peer = body["peer"]
         if peer is not None:
-            peer = Peer(**{one.name: peer.get(one.name) for one in fields(Peer)})
+            peer = Peer(**{one.name: peer[one.name] for one in fields(Peer)})
         made, until = seconds(body["time"]), seconds(body["until"])
         if made is None or not isinstance(body["number"], int):
             return None

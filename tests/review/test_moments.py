@@ -64,3 +64,16 @@ def test_the_hour_of_a_day_with_a_change_of_clocks() -> None:
     autumn = 1_792_994_400.0  # 2026-10-26 07:00 UTC+1
     day = moments.parse("2026-10-26", autumn, ZONE) - moments.parse("2026-10-25", autumn, ZONE)
     assert day == 25 * 3600
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("30m", 1800), ("2h", 7200), ("1h 30min", 5400), ("7d", 604_800), ("45 seconds", 45)]
+)
+def test_a_length(words: str, seconds: float) -> None:
+    assert moments.length(words) == seconds
+
+
+@pytest.mark.parametrize("words", ["", " ", "90", "0m", "-2h", "2 fortnights", "h", "today", "1e9h", "\x00"])
+def test_no_length(words: str) -> None:
+    with pytest.raises(ValueError, match="no length of time"):
+        moments.length(words)

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 class Guard:
-    """One running guard over a sample, with a real service manager's socket."""
+    """One running guard over a sample, with a real service manager's socket. `by`: words before the command."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Guard:
         *more: str,
         watchdog_s: float | None = None,
         env: dict[str, str] | None = None,
+        by: Sequence[str] = (),
     ) -> None:
         self.state, self.runtime, self.config = folder / "state", folder / "run", folder / "camguard.toml"
         self.database = self.state / "guard.db"
@@ -43,7 +44,7 @@ class Guard:
         env = os.environ | {"NOTIFY_SOCKET": f"@{name}"} | (env or {})
         if watchdog_s:
             env["WATCHDOG_USEC"] = str(int(watchdog_s * 1e6))
-        command = [sys.executable, str(HERE / "a_guard.py"), str(SAMPLES / sample), str(self.config)]
+        command = [*by, sys.executable, str(HERE / "a_guard.py"), str(SAMPLES / sample), str(self.config)]
         self.process = subprocess.Popen(
             [*command, str(self.state), str(self.runtime), *more],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,

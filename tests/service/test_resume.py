@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from camguard import report
 from camguard.config import paths
-from camguard.events import Alert, Peer
-from camguard.service.resume import RESUME_S, alert_of, row_of, what_was_left
-from camguard.store import Reader, Store, write_now
+from camguard.events import Alert, Decision, Peer
+from camguard.service.resume import RESUME_S, alert_of, row_of, still_hold, what_was_left
+from camguard.store import Kept, Reader, Store, write_now
 from tests.store.rows import session
 
 T = 1_795_000_000.0
@@ -73,3 +74,25 @@ def test_the_live_figures_know_the_second_of_death(tmp_path: Path) -> None:
     assert left.looked_until is not None
     assert abs(left.looked_until - (T + 35)) < 2
     store.close()
+
+
+def test_what_still_holds_goes_on() -> None:
+    """Also what only a clock can end that nobody has set yet; not what was for that viewing only."""
+
+    def kept(number: int, mode: str = "for", left_s: float | None = 60.0, **more: Any) -> Kept:
+        made = Decision(number, T, f"{number:016x}", "terminal, bob", "allow", mode=mode)  # type: ignore[arg-type]
+        return Kept(made, **({"revoked_at": None, "used_at": None, "left_s": left_s, "unsure": False} | more))
+
+    found = still_hold(
+        [
+            kept(9, "always", None),
+            kept(8, unsure=True),
+            kept(7, left_s=-1.0),
+            kept(6, left_s=-1.0, unsure=True),
+            kept(5, revoked_at=T),
+            kept(4, revoked_at=T, unsure=True),
+            kept(3, "once", None),
+            kept(2),
+        ]
+    )
+    assert [one.decision.number for one in found] == [2, 8, 9]
