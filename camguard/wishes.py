@@ -116,7 +116,14 @@ def _make(folder: Path) -> None:
     owner = folder.parent.stat()
     if os.geteuid() == 0:
         os.chown(folder, owner.st_uid, owner.st_gid)
-    folder.chmod(FOLDER_MODE)
+    _rights(folder)
+
+
+def _rights(folder: Path) -> None:
+    try:
+        folder.chmod(FOLDER_MODE)
+    except PermissionError:  # the service may set no set-group-id bit; then who asks sets the group of the file
+        folder.chmod(FOLDER_MODE & 0o777)
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
@@ -169,7 +176,7 @@ def prepare(folder: Path) -> None:
     """The folder with its rights, in a folder that is there; OSError where that cannot be."""
     _make(folder)
     if folder.stat().st_uid == os.geteuid() and stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:
-        folder.chmod(FOLDER_MODE)
+        _rights(folder)
 
 
 def take(folder: Path) -> list[Found]:

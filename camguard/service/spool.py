@@ -109,9 +109,9 @@ class Spool:
             if one.left_s is not None and one.left_s > -slept_s - 60.0 and one.revoked_at is None and not one.unsure:
                 resume(self._keeper.guard, one, now)
 
-    def minute(self) -> None:
+    def minute(self, clock_is_set: Callable[[], bool] = store.clock_is_set) -> None:
         """Decisions that waited for the clock."""
-        if self._unsure and store.clock_is_set():
+        if self._unsure and clock_is_set():
             now, wall = time.monotonic(), time.time()
             for kept in self._unsure:
                 left_s = (kept.decision.until or 0.0) - wall

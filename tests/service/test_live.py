@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from camguard import store
+from camguard import store, wishes
+from camguard.events import Wish
 from camguard.store import Reader
 
 pytestmark = [
@@ -270,3 +271,17 @@ def test_root_becomes_the_user_of_the_installation(link: Link, tmp_path: Path) -
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
+
+
+def test_a_wish_reaches_the_guard_that_may_write_nowhere_else(live: Live) -> None:
+    live.now()
+    spool = live.database.parent / "wishes"
+    assert spool.stat().st_mode & 0o7777 == 0o2770
+    wish = Wish(wishes.new_id(), "terminal", "watching", camera="porch", for_s=60.0)
+    wishes.put(spool, wish)
+    (spool / "link.json").symlink_to("/etc/shadow")
+    decision = wishes.wait(Reader(live.database), wish.id, 5.0)
+    assert decision is not None
+    assert decision.who == f"terminal, {wishes.user(os.getuid())}", "accounts are known inside the confinement"
+    live.until(lambda _: not list(spool.iterdir()))
+    assert live.now()["counters"].get("errors", 0) == 0
