@@ -28,16 +28,28 @@ from camguard.tell.webhook import request
 
 STALE_S = 15.0  # contract.md: the guard is silent
 AWAKE_S = 3.0  # of these, time that must have passed awake
-START_S = 30.0  # both may have just been started: that long nothing need be there yet
 UPDATE_S = 600.0  # it still lasts: said after that long, then after twice, four times as long
-LOOK_S = 1.0
-PING_S, PING_AGAIN_S, PING_LIMIT_S = 300.0, 60.0, 10.0
 
 How = Literal["guard-silent", "guard-hidden"]
 _REASONS: dict[How, str] = {
     "guard-silent": "the guard gives no sign of life",
     "guard-hidden": "the messenger may not read what the guard writes",
 }
+
+
+class Pace(NamedTuple):
+    """`look_s`: how often the figures are looked at. `start_s`: guard and deliver may have just been started, and that
+    long nothing need be there yet. `ping_s`: between two pings; `again_s`: after one that failed; `limit_s`: for one.
+    """
+
+    look_s: float = 1.0
+    start_s: float = 30.0
+    ping_s: float = 300.0
+    again_s: float = 60.0
+    limit_s: float = 10.0
+
+
+PACE = Pace()
 
 
 class Sign(NamedTuple):
@@ -71,14 +83,17 @@ class Silence:
     when the record says that the guard looked (wall clock), for a guard that was never seen alive."""
 
     def __init__(
-        self, left: Mapping[str, Any] | None = None, last_look: Callable[[], float | None] = lambda: None
+        self,
+        left: Mapping[str, Any] | None = None,
+        last_look: Callable[[], float | None] = lambda: None,
+        start_s: float = PACE.start_s,
     ) -> None:
-        self._last_look = last_look
+        self._last_look, self._start_s = last_look, start_s
         self._alert = None if left is None else _left(left)
         self._seen = False
         self._quiet_from: float | None = None  # awake
         self._sign_at: float | None = None  # of the last sign of life, as far as it is known
-        self._update_s: float | None = None  # the length from which the next update is due
+        self._update_s = 0.0  # the length from which the next update is due
 
     def look(self, found: Sign, at: float, awake: float, now: float) -> Alert | None:
         """Once a second: what there is to say."""
@@ -96,7 +111,7 @@ class Silence:
         if found.age_s < math.inf:
             over = found.age_s >= STALE_S and waited_s >= AWAKE_S
         else:  # a clean stop takes the figures away
-            over = waited_s >= (STALE_S if self._seen else START_S)
+            over = waited_s >= (STALE_S if self._seen else self._start_s)
         return self._open("guard-hidden" if found.hidden else "guard-silent", waited_s, at, now) if over else None
 
     def _open(self, how: How, waited_s: float, at: float, now: float) -> Alert:
@@ -104,7 +119,7 @@ class Silence:
             known = self._last_look()
             self._sign_at = at - (waited_s if known is None else max(waited_s, now - known))
         started = now - (at - self._sign_at)
-        self._update_s = UPDATE_S
+        self._update_s = _next_update_s(now - started)
         key = hashlib.blake2s(f"{how}|{started:.3f}".encode(), digest_size=5).hexdigest()
         self._alert = _alert(key, how, raised=now, started=started, now=now)
         return self._alert
@@ -114,14 +129,9 @@ class Silence:
         assert alert is not None
         started = alert.started if self._sign_at is None else now - (at - self._sign_at)
         length_s = now - started
-        if self._update_s is None:  # left by the deliver before, which has said what was due
-            self._update_s = UPDATE_S
-            while self._update_s <= length_s:
-                self._update_s *= 2
-        if length_s < self._update_s:
+        due_s, self._update_s = self._update_s, _next_update_s(length_s)
+        if not due_s or length_s < due_s:  # 0: left by the deliver before, which has said what was due
             return None
-        while self._update_s <= length_s:
-            self._update_s *= 2
         self._alert = replace(alert, state="update", time=now, started=started)
         return self._alert
 
@@ -135,6 +145,13 @@ class Silence:
             if found.since is not None and started < found.since < now:
                 ended = found.since
         return replace(alert, state="closed", time=now, started=started, ended=ended)
+
+
+def _next_update_s(length_s: float) -> float:
+    due_s = UPDATE_S
+    while due_s <= length_s:
+        due_s *= 2
+    return due_s
 
 
 def _alert(key: str, how: How, *, raised: float, started: float, now: float) -> Alert:
@@ -179,12 +196,13 @@ class Alive:
         ping: Secret | None = None,
         zone: str = "UTC",
         say: Callable[[str], None] = lambda _: None,
+        pace: Pace = PACE,
     ) -> None:
         self._path, self._database, self._raise, self._zone, self._say = now, database, raise_own, zone, say
-        self._ping = ping
+        self._ping, self._pace = ping, pace
         self._trouble = ""
         left = [one for one in own_open if one.get("type") == "guard-blind"]
-        self._silence = Silence(left[-1] if left else None, self._looked_until)
+        self._silence = Silence(left[-1] if left else None, self._looked_until, pace.start_s)
 
     @property
     def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -203,7 +221,7 @@ class Alive:
                 made = report.as_dict(alert, self._zone)
                 self._raise(made)
                 self._say(f"{made['title']}.")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._pace.look_s)
 
     async def ping(self) -> None:
         """GET the address as long as the guard looks."""
@@ -212,24 +230,24 @@ class Alive:
             if store.boottime_s() >= due and sign(self._path).age_s < STALE_S:
                 wait_s = await self._one_ping()
                 due = store.boottime_s() + wait_s
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._pace.look_s)
 
     async def _one_ping(self) -> float:
         """Seconds until the next. What went wrong is said once, without the address."""
         assert self._ping is not None
         try:
-            await request("GET", read_secret(self._ping), timeout_s=PING_LIMIT_S)
+            await request("GET", read_secret(self._ping), timeout_s=self._pace.limit_s)
         except (ConfigError, SinkError) as error:
             words = str(error).rstrip(".")
             if words != self._trouble:
                 self._say(f"the watch service ([alive]) was not reached: {words}. Trying again until it works.")
             self._trouble = words
             permanent = isinstance(error, ConfigError) or error.permanent
-            return PING_S if permanent else PING_AGAIN_S
+            return self._pace.ping_s if permanent else self._pace.again_s
         if self._trouble:
             self._say("the watch service ([alive]) is reached again.")
         self._trouble = ""
-        return PING_S
+        return self._pace.ping_s
 
     def _looked_until(self) -> float | None:
         """The end of the last stretch of looking that is recorded."""
