@@ -343,7 +343,7 @@ def _shown(key: str) -> str:
 
 def _origin(claimed: object, owner: str) -> str:
     """By which way, by way of whom, and who it was: "terminal, bob", "mqtt, home, camguard-deliver"."""
-    if not isinstance(claimed, str) or not _is_text(claimed):
+    if not isinstance(claimed, str) or not 0 < len(claimed) <= 200 or not claimed.isprintable():
         raise ValueError('"who" is a short text')
     way, *rest = (part.strip() for part in claimed.split(","))
     if way not in WAYS:
@@ -352,4 +352,4 @@ def _origin(claimed: object, owner: str) -> str:
         raise ValueError(f"{owner} cannot speak as {way}")
     if way == "terminal":  # who sits there is known; what the file says of it is not needed
         rest = []
-    return ", ".join(part for part in (way, *rest, owner) if part)[:100]
+    return ", ".join(part for part in (way, ", ".join(rest)[:60], owner) if part)
