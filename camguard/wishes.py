@@ -72,10 +72,11 @@ class Refused(NamedTuple):
 
 
 class Found(NamedTuple):
-    """One file of the folder, by name; to be removed once it is done with."""
+    """One file of the folder, by name; to be removed once it is done with. `age_s`: how long it has waited."""
 
     name: str
     wish: Wish | Refused
+    age_s: float = 0.0
 
 
 def new_id() -> str:
@@ -190,7 +191,7 @@ def take(folder: Path) -> list[Found]:
             if name.startswith(".") and not _is_unfinished(at, name):
                 continue
             if len(found) < MOST_FILES:
-                found.append(Found(name, _read(at, name)))
+                found.append(Found(name, _read(at, name), _age_s(at, name)))
             else:
                 found.append(Found(name, Refused(f"more than {MOST_FILES} wait at once", _owner(at, name))))
         return found
@@ -214,10 +215,14 @@ def remove(folder: Path, name: str) -> None:
 
 def _is_unfinished(at: int, name: str) -> bool:
     """Whether a hidden file was left by somebody who did not get to rename it."""
+    return _age_s(at, name) > UNFINISHED_S
+
+
+def _age_s(at: int, name: str) -> float:
     try:
-        return time.time() - os.stat(name, dir_fd=at, follow_symlinks=False).st_mtime > UNFINISHED_S
+        return max(0.0, time.time() - os.stat(name, dir_fd=at, follow_symlinks=False).st_mtime)
     except OSError:
-        return False
+        return 0.0
 
 
 def _owner(at: int, name: str) -> str:

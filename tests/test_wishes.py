@@ -16,7 +16,7 @@ import pytest
 from camguard import wishes
 from camguard.errors import StoreError
 from camguard.events import Decision, Wish
-from camguard.wishes import MOST_FILES, Found, Refused
+from camguard.wishes import MOST_FILES, Refused
 
 ID = "0123456789abcdef"
 ME = wishes.user(os.getuid())
@@ -50,7 +50,8 @@ def public() -> Iterator[Path]:
 def test_a_wish_comes_out_as_it_went_in_with_who_it_was(folder: Path, wish: Wish) -> None:
     folder.parent.mkdir()
     wishes.put(folder, wish)
-    ((name, found),) = wishes.take(folder)
+    ((name, found, age_s),) = wishes.take(folder)
+    assert age_s < 10
     who = "terminal" if wish.who == "terminal" else wish.who
     assert found == wish.__class__(**{key: getattr(wish, key) for key in wish.__slots__} | {"who": f"{who}, {ME}"})
     wishes.remove(folder, name)
@@ -165,7 +166,7 @@ def test_a_wish_is_at_most_4_kb(folder: Path) -> None:
     with (folder / "big.json").open("wb") as file:
         file.truncate(1 << 40)  # a terabyte of nothing: it must not be read
     begun = time.monotonic()
-    ((_, found),) = wishes.take(folder)
+    ((_, found, _),) = wishes.take(folder)
     assert isinstance(found, Refused)
     assert time.monotonic() - begun < 1.0
 
@@ -210,7 +211,7 @@ def test_a_file_of_another_user_bears_that_users_name(folder: Path) -> None:
     file = folder / "1.json"
     file.write_text(json.dumps(ALLOW | {"who": "terminal, root"}))
     os.chown(file, 65534, -1)
-    ((_, found),) = wishes.take(folder)
+    ((_, found, _),) = wishes.take(folder)
     assert isinstance(found, Wish)
     assert found.who == f"terminal, {wishes.user(65534)}"
     assert wishes.user(3_999_999_999) == "user 3999999999"
@@ -300,7 +301,9 @@ def test_what_was_never_finished_is_removed_after_a_while(folder: Path) -> None:
     (folder / ".1.json").write_text("half")
     assert wishes.take(folder) == []
     os.utime(folder / ".1.json", (time.time() - 3600, time.time() - 3600))
-    assert wishes.take(folder) == [Found(".1.json", Refused("it was never finished", ME))]
+    ((name, found, age_s),) = wishes.take(folder)
+    assert (name, found) == (".1.json", Refused("it was never finished", ME))
+    assert age_s == pytest.approx(3600, abs=10)
 
 
 def test_a_full_spool_takes_no_more(folder: Path) -> None:

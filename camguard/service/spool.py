@@ -19,12 +19,14 @@ from camguard import store, wishes
 from camguard.config import Paths
 from camguard.events import Event, Notice, Wish
 from camguard.guard import Guard
+from camguard.judge.allow import DEFAULT_S
 from camguard.service.resume import alert_of
 from camguard.store import Kept, Reader, Store
 from camguard.wishes import Found, Refused
 
 SETTLED = 3  # looks without a change before the folder is left alone: its time has no finer grain than the kernel's
 AGAIN_S = 30.0  # between two tries with a file that could not be removed, or was not decided
+LATE_S = 10.0  # what has waited longer was asked while no guard ran
 SAID_A_MINUTE = 10  # refusals that are said and recorded; more are counted
 
 
@@ -136,16 +138,16 @@ class Spool:
         return [one for one in found if one.name not in self._again]
 
     async def _all(self, found: Sequence[Found]) -> None:
-        for name, asked in found:
+        for name, asked, age_s in found:
             self._current = name
             wish = Refused("camguard stumbled over it", asked.who) if name in self._poison else asked
-            done = await (self._refused(name, wish) if isinstance(wish, Refused) else self._wish(name, wish))
+            done = await (self._refused(name, wish) if isinstance(wish, Refused) else self._wish(name, wish, age_s))
             if not done:
                 self._again.add(name)
                 self._look_at = max(self._look_at, time.monotonic() + 1.0)
         self._poison.clear()
 
-    async def _wish(self, name: str, wish: Wish) -> bool:
+    async def _wish(self, name: str, wish: Wish, age_s: float) -> bool:
         """One wish, from its file to its decision; whether its file is gone."""
         known = await self._keeper.asked(
             lambda opened: (opened.asked_before(wish.id), opened.next_number(), self._alerts(wish))
@@ -155,6 +157,11 @@ class Spool:
         before, number, alerts = known
         if before:
             return await self._remove(name, wish.id)
+        if age_s > LATE_S and wish.do in DEFAULT_S and wish.for_s != 0:  # "now" was said a while ago
+            left_s = (DEFAULT_S[wish.do] if wish.for_s is None else wish.for_s) - age_s
+            if left_s <= 0:
+                return await self._refused(name, _no(wish, "it was asked too long ago"))
+            wish = replace(wish, for_s=left_s)
         if wish.alert is not None:
             named = [body for body in alerts if body.get("id") == wish.alert] or alerts
             if len(named) > 1:

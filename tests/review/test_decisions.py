@@ -37,7 +37,7 @@ class House:
         return main([*words, *self.where])
 
     def asked(self) -> Wish:
-        ((_, wish),) = wishes.take(self.folder / "wishes")
+        ((_, wish, _),) = wishes.take(self.folder / "wishes")
         assert not isinstance(wish, Refused)
         return wish
 

@@ -342,3 +342,18 @@ def test_without_a_guard_it_is_noted_and_applies_when_it_runs(home: Home, capsys
     assert 7180 < kept.left_s <= 7200, "two hours from when it was decided"
     home.until(lambda: any(body["verdict"] == "expected" for body in home.log("session")), 15)
     assert [body for body in home.log("alert")[told:] if body["state"] != "closed"] == []
+
+
+def test_now_is_now_not_when_the_guard_comes_back(home: Home) -> None:
+    """ "I am watching now" was said while no guard ran: what is left of it counts, and nothing after it."""
+    home.paths.wishes.mkdir(parents=True)
+    long_ago, lately = (home.ask("watching", for_s=600.0), home.ask("silence", "mqtt, home", for_s=600.0))
+    for wish, age_s in ((long_ago, 900), (lately, 300)):
+        (file,) = home.paths.wishes.glob(f"*{wish.id}*")
+        os.utime(file, (time.time() - age_s, time.time() - age_s))
+    home.start("quiet.pcap").line("looking")
+    home.until(lambda: home.files() == [])
+    assert home.refused(long_ago) == "it was asked too long ago"
+    decision = home.decided(lately)
+    assert decision.until is not None
+    assert decision.until - time.time() == pytest.approx(300, abs=10)
