@@ -39,8 +39,10 @@ _BOOK = struct.Struct("=4Q6QQQ4Q18xBx6s6x")
 
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000
-#: New one-packet connections told in one second; the rest (a flood) is told in the seconds after.
+#: New one-packet connections told in one second; the rest (a flood) is told in the seconds after, or - so that what was
+#: told of each stays small - when there are so many in all, each with its second packet or at its end.
 _MOST_NEW = 3_072
+_MOST_TOLD = 12_800
 _MOST_GONE = 4_096
 _NOTHING = bytes(_SUMS)
 _NO_MAC = bytes(6)
@@ -167,6 +169,8 @@ class KernelLedger:
                 if before == sums:
                     continue
                 if before is _NOTHING and up + down <= THIN:
+                    if len(told) >= _MOST_TOLD:
+                        continue
                     new += 1
                     if new > _MOST_NEW:
                         continue

@@ -18,7 +18,7 @@ from camguard.capture import Source, default_interface, open_source
 from camguard.config import Config, Paths
 from camguard.errors import CaptureError, StoreError
 from camguard.events import hosts_of
-from camguard.service import machine
+from camguard.service import lean, machine
 from camguard.service.resume import Left, what_was_left
 from camguard.service.sdnotify import Manager
 from camguard.service.writer import Printer, Writer, note
@@ -39,9 +39,8 @@ def run(
     `foreground`: a person reads stdout (each event as a line); otherwise it is the journal (alerts and what matters).
     `interfaces` go before those of `config`.
     """
-    # The guard speaks no TLS: without this asyncio and hashlib load OpenSSL, 4 MB that a small router can use better.
-    for name in ("ssl", "_hashlib"):
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+    lean.leave_out()
+    lean.give_back()
     said = become_user(paths)
     if said:
         note(said)

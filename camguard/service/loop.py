@@ -21,7 +21,7 @@ from camguard.events import Alert, Event, Frame, Health, Notice, Session, hosts_
 from camguard.guard import Guard
 from camguard.health import LOOK_S, Watch
 from camguard.places import Places
-from camguard.service import live, machine, upkeep
+from camguard.service import blind, live, machine, upkeep
 from camguard.service.resume import Left, row_of
 from camguard.service.sdnotify import Manager
 from camguard.service.spool import Spool
@@ -62,6 +62,8 @@ class Service:
         self.watch = Watch(paths.state)
         self.offset_s = time.time() - time.monotonic()
         self.guard = Guard(config.home, Places(), offset_s=self.offset_s, own=machine.own(), resume=left.alerts)
+        still = [alert for alert in left.alerts if alert.state != "closed"]
+        self.blind = blind.Blind(still, time.monotonic(), self.offset_s)
         self.writer.committed.update(alert.id for alert in left.alerts if alert.state != "closed")
         self.since = time.time()
         self.stop = asyncio.Event()
@@ -130,6 +132,7 @@ class Service:
         events: list[Event] = []
         if until is not None and now - until > 1.0:
             events.append(Notice(now, None, "gap", _gap_words(until, now, self.config.home.timezone)))
+            events += blind.restarted(until, now, now - store.boottime_s())
         events.append(Notice(now, None, "guard-start", f"camguard began to look at {', '.join(self.names)}"))
         self.writer.put([Item(row, None) for row in self.left.rows])
         self.tell(events)
@@ -208,6 +211,7 @@ class Service:
         self._clocks(now)
         self._collect(now)
         self.tell(self._tried("tick", self.guard.tick, now) or [])
+        self._tried("facts", self.guard.take_facts)  # for `replay --facts`; here nobody wants them, and they pile up
         if self._due("look", LOOK_S, now):
             self._look(now)
         if self._due("beat", store.BEAT_S, now):
@@ -271,11 +275,13 @@ class Service:
         self.writer.ask(renew)
 
     def _look(self, now: float) -> None:
+        """Every LOOK_S: what was lost, and what the guard as a whole does not see."""
         counters = self._counters()
         interfaces = self._tried("interfaces", self.source.interfaces) or []
         figures = self.watch.figures
         figures.writer_queue, figures.writer_s = self.writer.queued(), round(self.writer.worst_commit_s, 3)
         self.tell(self._tried("health", self.watch.look, now, time.time(), interfaces, counters) or [])
+        self.tell(self._tried("blind", self.blind.look, now, self.offset_s, interfaces, self.watch.lost) or [])
         while self.writer.told:
             self.tell([Health(time.time(), "store", 1.0, self.writer.told.pop(0))])
 
@@ -348,6 +354,7 @@ class Service:
             since=self.since,
             problems=self._problems(),
             counters=self._counters(),
+            blind=self.blind.open_alerts(time.monotonic(), self.offset_s),
             told=self.writer.committed,
         )
         store.write_now(self.paths.now, made)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from camguard.config import Config
 from camguard.events import Health
 from camguard.health import Watch
-from camguard.service import machine
+from camguard.service import lean, machine
 from camguard.service.writer import Writer
 from camguard.store import Store
 
@@ -40,13 +40,16 @@ class Keeper(Protocol):
 
 def start(keeper: Keeper) -> Any:
     """The running scheduler (`shutdown(wait=False)` ends it). Imported late: the guard looks first."""
-    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+    with lean.without_plugins():
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+        from apscheduler.triggers.interval import IntervalTrigger
 
+    hour, day = (IntervalTrigger(seconds=seconds, timezone=datetime.UTC) for seconds in (HOUR_S, DAY_S))
     jobs = AsyncIOScheduler(timezone=datetime.UTC, job_defaults={"coalesce": True, "misfire_grace_time": None})
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2)
-    jobs.add_job(retain, "interval", [keeper], seconds=HOUR_S, next_run_time=soon)
-    jobs.add_job(quick_check, "interval", [keeper], seconds=DAY_S)
-    jobs.add_job(self_check, "interval", [keeper], seconds=HOUR_S, next_run_time=soon)
+    jobs.add_job(retain, hour, [keeper], next_run_time=soon)
+    jobs.add_job(quick_check, day, [keeper])
+    jobs.add_job(self_check, hour, [keeper], next_run_time=soon)
     jobs.start()
     return jobs
 
