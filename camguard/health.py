@@ -90,6 +90,7 @@ class Watch:
         self._gone: set[str] = set()
         self._lag = 0.0
         self._loss_words: list[str] = []
+        self.lost: dict[str, float] = {}  # interface -> share of the last minute's packets that was lost
 
     def lagged(self, seconds: float) -> None:
         """The second's step came this much late; the worst one until the next look counts."""
@@ -177,7 +178,7 @@ class Watch:
             seen, lost = self._loss.setdefault(one.name, (_Minute(), _Minute()))
             seen.add(at, one.packets)
             lost.add(at, one.drops)
-            share = lost.total() / max(1, seen.total() + lost.total())
+            share = self.lost[one.name] = lost.total() / max(1, seen.total() + lost.total())
             if share > BAD_LOSS:
                 self._loss_words.append(
                     f"{one.name}: {share:.0%} of the packets of the last minute were lost;"

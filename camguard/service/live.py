@@ -2,11 +2,12 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from camguard import report
 from camguard.capture import Source
-from camguard.events import Home
+from camguard.events import Alert, Home
 from camguard.guard import Guard
 from camguard.health import Figures
 
@@ -21,8 +22,12 @@ def figures(
     problems: list[str],
     counters: dict[str, int],
     told: set[str],
+    blind: Sequence[Alert] = (),
 ) -> dict[str, Any]:
-    """All fields of now.json but the boot's. `told`: ids of alerts that were committed; others are not shown yet."""
+    """All fields of now.json but the boot's. `told`: ids of alerts that were committed; others are not shown yet.
+
+    `blind`: alerts about the guard as a whole.
+    """
     zone = home.timezone
     return {
         "version": 1,
@@ -37,7 +42,7 @@ def figures(
         ],
         "cameras": _cameras(home, guard),
         "sessions": [report.as_dict(session, zone) for session in guard.open_sessions()],
-        "alerts": [report.as_dict(alert, zone) for alert in guard.open_alerts() if alert.id in told],
+        "alerts": [report.as_dict(alert, zone) for alert in (*guard.open_alerts(), *blind) if alert.id in told],
         "problems": problems,
         "counters": counters,
         "health": {name: getattr(health, name) for name in health.__slots__},

@@ -7,6 +7,7 @@ from typing import Any
 from camguard import report, store
 from camguard.config import Paths
 from camguard.events import Alert, Event
+from camguard.service.blind import with_detail
 from camguard.store import Kept, Reader, Row, Run, Store
 
 RESUME_S = 600.0  # an alert goes on when the guard was away for less
@@ -81,12 +82,13 @@ def alert_of(body: dict[str, Any]) -> Alert | None:
     try:
         if None in times.values():
             return None
-        return Alert(
+        alert = Alert(
             **{name: body[name] for name in same},
             **times,  # type: ignore[arg-type]
             evidence=tuple(body["evidence"]),
             peer=report.peer_of(body["peer"]),
         )
+        return with_detail(alert)
     except (KeyError, TypeError):
         return None
 
