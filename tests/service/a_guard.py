@@ -1,7 +1,7 @@
 """A guard process over a capture file, for tests: `python a_guard.py CAPTURE CONFIG STATE RUNTIME [--json] [trouble]`.
 
 Everything behind the tap is the real thing; the tap is a real Source that plays the file in real time. `trouble` is
-what goes wrong: "read" or "collect" fails each time.
+what goes wrong: "read" or "collect" fails each time, or the interface is "gone".
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Played:
         return []
 
     def interfaces(self) -> list[Interface]:
-        return [Interface("file0", "up", bytes(6), 1000, 0)]
+        return [Interface("file0", "gone" if self.trouble == "gone" else "up", bytes(6), 1000, 0)]
 
     def counters(self) -> dict[str, int]:
         return {"socket-drops": 0}
@@ -82,7 +82,7 @@ class Played:
 
 def main() -> int:
     capture, config_path, state, runtime = map(Path, sys.argv[1:5])
-    trouble = sys.argv[-1] if sys.argv[-1] in ("read", "collect") else ""
+    trouble = sys.argv[-1] if sys.argv[-1] in ("read", "collect", "gone") else ""
     where = config.paths(config_path, state, runtime)
     loaded = config.load(config_path)
     state.mkdir(exist_ok=True)
