@@ -14,6 +14,7 @@ from pathlib import Path
 
 PASSWORD = "correct horse 7 battery"
 USER = "camguard"
+READY = "test/ready"
 MISSING = [
     name
     for name in ("mosquitto", "mosquitto_sub", "mosquitto_pub", "mosquitto_passwd", "openssl")
@@ -132,9 +133,14 @@ class Broker:
 
     @contextmanager
     def listening(self, *topics: str) -> "Iterator[Listener]":
-        words = [word for topic in topics or ("#",) for word in ("-t", topic)]
+        wanted = topics or ("#",)
+        words = [word for topic in (*wanted, *(() if "#" in wanted else (READY,))) for word in ("-t", topic)]
         listener = Listener(["mosquitto_sub", *self._words(), *words, "-F", "%r\t%t\t%p"])
         try:
+            until = time.monotonic() + 10
+            while not listener.ready.wait(0.05):
+                assert time.monotonic() < until, "mosquitto_sub hears nothing"
+                self.say(READY, "?")
             yield listener
         finally:
             listener.end()
@@ -145,6 +151,7 @@ class Listener:
 
     def __init__(self, words: list[str]) -> None:
         self.heard: list[Heard] = []
+        self.ready = threading.Event()
         self._program = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -153,6 +160,9 @@ class Listener:
         assert self._program.stdout
         for line in self._program.stdout:
             retained, topic, payload = line.rstrip("\n").split("\t", 2)
+            if topic == READY:
+                self.ready.set()
+                continue
             self.heard.append(Heard(retained == "1", topic, payload, time.monotonic()))
 
     def last(self, topic: str) -> str | None:
