@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         _add_sessions,
         _add_alerts,
         _add_log,
+        _add_report,
         _add_allow,
         _add_watching,
         _add_cameras,
@@ -290,6 +291,21 @@ def _log(asked: argparse.Namespace) -> int:
 
 
 # ---- what you decide -------------------------------------------------------------------------------------------------
+
+
+def _add_report(commands: "Commands") -> None:
+    command = _command(
+        commands, "report", _report, "the last 7 days in numbers", "camguard report --week --html week.html"
+    )
+    command.add_argument("--week", action="store_true", help="of the last 7 days (there is no other one yet)")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write one page with charts instead; - for stdout")
+    _json(command, "one JSON object instead of text")
+
+
+def _report(asked: argparse.Namespace) -> int:
+    from camguard.review import weekly
+
+    return weekly.run(_paths(asked), html=asked.html, as_json=asked.json)
 
 
 def _add_allow(commands: "Commands") -> None:

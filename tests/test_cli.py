@@ -44,6 +44,7 @@ def test_the_commands_of_this_version() -> None:
         "camguard sessions",
         "camguard alerts",
         "camguard log",
+        "camguard report",
         "camguard allow",
         "camguard watching",
         "camguard cameras list",
