@@ -9,6 +9,7 @@ escaped: they come from the network and from the owner.
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from html import escape
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from camguard import report
@@ -39,7 +40,8 @@ p{margin:.25rem 0}.muted{color:var(--muted)}.bad{color:var(--critical)}
 .numbers b{display:block;font-size:1.6rem;line-height:1.2}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));gap:1rem}
 figure{margin:0;background:var(--raised);border-radius:.5rem;padding:.6rem .6rem .3rem;break-inside:avoid}
-figcaption{font-weight:600}svg{display:block;width:100%;max-width:26rem;height:auto}svg.wide{max-width:100%}
+figcaption{font-weight:600}svg{display:block;width:100%;max-width:26rem;height:auto}svg.broad,svg.narrow{max-width:100%}.broad{display:none}
+@media(min-width:46rem){.broad{display:block}.narrow{display:none}}
 svg text{font:11px system-ui,sans-serif;fill:var(--muted)}svg text.n{fill:var(--text)}
 .axis{stroke:var(--line);stroke-width:1}.tick{stroke:var(--line);stroke-width:1;stroke-dasharray:2 3}
 .expected{fill:var(--calm-fill);stroke:var(--calm-mark);stroke-width:1.5}
@@ -54,8 +56,9 @@ ul.list{padding-left:1.2rem;margin:.25rem 0}
 @media print{:root{--page:#fff;--raised:#fff;--text:#000;--muted:#000;--critical:#000}figure{border:1px solid #000}}
 """
 _ROOM = "default-src 'none'; style-src 'unsafe-inline'"
-_DAY_W, _BAR_W, _BAR_H, _TOP, _LEFT = 44, 24, 76, 16, 6
-_STRIP_W, _STRIP_H, _LABEL = 640, 16, 15
+_DAY_W, _BAR_W, _BAR_H, _TOP, _LEFT = 40, 24, 76, 16, 6
+_STRIP_H, _LABEL, _PITCH = 16, 15, 37
+_WIDTHS = {"broad": 860, "narrow": 330}
 
 
 def page(found: Facts, zone: str) -> str:
@@ -154,22 +157,28 @@ def _camera(found: Facts, camera: str, zone: str) -> str:
         if one.camera == camera:
             counted[_day_of(one, found, zone)][one.sort] += 1
     scale = _BAR_H / _most(found, zone)
+    midnights = [_midnight(day, zone) for day in (*days, days[-1] + timedelta(days=1))]
     width, foot = _LEFT * 2 + _DAY_W * len(days), _TOP + _BAR_H
     marks: list[str] = []
+    for begin, end in _unseen(found, camera):
+        x, last = (_LEFT + _DAY_W * _days_after(at, midnights) for at in (begin, end))
+        wide = max(2.0, last - x)
+        marks.append(
+            f'<rect x="{x:.1f}" y="{_TOP}" width="{wide:.1f}" height="{_BAR_H}" class="hatch">'
+            f"<title>{_safe(gap_words((begin, end), zone))}</title></rect>"
+        )
     for number, day in enumerate(days):
         left = _LEFT + number * _DAY_W
-        for begin, end in _unseen(found, camera, _midnight(day, zone), _midnight(day + timedelta(days=1), zone)):
-            x, wide = left + begin * _DAY_W, max(1.5, (end - begin) * _DAY_W)
-            marks.append(f'<rect x="{x:.1f}" y="{_TOP}" width="{wide:.1f}" height="{_BAR_H}" class="hatch"/>')
         marks += _bar(counted[day], left + (_DAY_W - _BAR_W) / 2, foot, scale, f"{day:%A}")
-        marks.append(f'<text x="{left + _DAY_W / 2}" y="{foot + 14}" text-anchor="middle">{day:%a} {day.day}</text>')
+        for words, y in ((f"{day:%a}", foot + 13), (str(day.day), foot + 25)):
+            marks.append(f'<text x="{left + _DAY_W / 2}" y="{y}" text-anchor="middle">{words}</text>')
     marks.append(f'<line x1="0" y1="{foot}" x2="{width}" y2="{foot}" class="axis"/>')
     words = camera_words(found, camera)
     name = _safe(report.clean(camera, report.MAX_CAMERA))
     told = _safe(words.partition(": ")[2] if words.startswith(report.clean(camera, report.MAX_CAMERA)) else words)
     return (
         f'<figure><figcaption>{name}</figcaption><p class="muted">{told}</p>'
-        f'<svg viewBox="0 0 {width} {foot + 20}" role="img" aria-label="{_safe(words)}">{"".join(marks)}</svg></figure>'
+        f'<svg viewBox="0 0 {width} {foot + 30}" role="img" aria-label="{_safe(words)}">{"".join(marks)}</svg></figure>'
     )
 
 
@@ -203,46 +212,57 @@ def _most(found: Facts, zone: str) -> int:
     return max([1, *columns.values()])
 
 
-def _unseen(found: Facts, camera: str, begin: float, end: float) -> list[tuple[float, float]]:
-    """The parts of a day in which the camera was not seen, as shares of the day."""
-    spans = [*found.gaps, *((first, last) for name, first, last in found.blind if name == camera)]
-    whole = max(end - begin, 1.0)
-    inside = [(max(first, begin), min(last, end)) for first, last in spans if last > begin and first < end]
-    return [((first - begin) / whole, (last - begin) / whole) for first, last in inside]
+def _unseen(found: Facts, camera: str) -> list[tuple[float, float]]:
+    """When the camera was not seen."""
+    return [*found.gaps, *((first, last) for name, first, last in found.blind if name == camera)]
+
+
+def _days_after(at: float, midnights: list[float]) -> float:
+    """How many days after the first midnight; a day in which the clocks change is a day."""
+    for number, (begin, end) in enumerate(pairwise(midnights)):
+        if at < end:
+            return number + max(0.0, at - begin) / (end - begin)
+    return float(len(midnights) - 1)
 
 
 # ---- when camguard looked --------------------------------------------------------------------------------------------
 
 
 def _strips(found: Facts, zone: str) -> str:
-    """A strip for the guard, and one for each camera that it did not always see."""
+    """A strip for the guard, and one for each camera that it did not always see; drawn for two widths of a screen."""
     names = list(dict.fromkeys(name for name, _, _ in found.blind))[:50]
-    rows: list[tuple[str, list[tuple[float, float]]]] = [("camguard", list(found.gaps))]
-    rows += [(name, [*found.gaps, *((b, e) for n, b, e in found.blind if n == name)]) for name in names]
-    pitch = _STRIP_H + _LABEL + 6
-    high, whole = len(rows) * pitch, max(found.until - found.since, 1.0)
-    marks: list[str] = []
+    rows = [("camguard", list(found.gaps)), *((name, _unseen(found, name)) for name in names)]
+    told = f"camguard looked {report.up_words(found.week())} of the time, {len(found.gaps)} gaps"
+    drawn = "".join(
+        f'<svg class="{name}" viewBox="0 0 {width} {len(rows) * _PITCH + 18}" role="img" aria-label="{_safe(told)}">'
+        f"{''.join(_strip(rows, width, found, zone))}</svg>"
+        for name, width in _WIDTHS.items()
+    )
+    return f"<figure>{drawn}</figure>"
+
+
+def _strip(rows: list[tuple[str, list[tuple[float, float]]]], width: int, found: Facts, zone: str) -> Iterator[str]:
+    whole, foot = max(found.until - found.since, 1.0), len(rows) * _PITCH
+
+    def across(at: float) -> float:
+        return 1 + (at - found.since) / whole * (width - 2)
+
     for number, (name, spans) in enumerate(rows):
-        y = number * pitch + _LABEL
-        marks.append(f'<text x="1" y="{y - 4}" class="n">{_safe(report.clean(name, report.MAX_CAMERA))}</text>')
-        marks.append(f'<rect x="1" y="{y}" width="{_STRIP_W - 2}" height="{_STRIP_H}" class="looked"/>')
+        y = number * _PITCH + _LABEL
+        yield f'<text x="1" y="{y - 4}" class="n">{_safe(report.clean(name, report.MAX_CAMERA))}</text>'
+        yield f'<rect x="1" y="{y}" width="{width - 2}" height="{_STRIP_H}" class="looked"/>'
         for begin, end in spans:
-            x = 1 + (begin - found.since) / whole * (_STRIP_W - 2)
-            wide = min(max(3.0, (end - begin) / whole * (_STRIP_W - 2)), _STRIP_W - 1 - x)
-            marks.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{max(1.0, wide):.1f}" height="{_STRIP_H}" class="hatch">'
+            wide = max(3.0, across(end) - across(begin))
+            x = min(across(begin), width - 1 - wide)
+            yield (
+                f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{_STRIP_H}" class="hatch">'
                 f"<title>{_safe(gap_words((begin, end), zone))}</title></rect>"
             )
     for day in _days(found, zone)[1:]:
-        x = 1 + (_midnight(day, zone) - found.since) / whole * (_STRIP_W - 2)
-        marks.append(f'<line x1="{x:.1f}" y1="{_LABEL}" x2="{x:.1f}" y2="{high + 2}" class="tick"/>')
-        if x < _STRIP_W - 24:
-            marks.append(f'<text x="{x + 3:.1f}" y="{high + 12}">{day:%a}</text>')
-    told = f"camguard looked {report.up_words(found.week())} of the time, {len(found.gaps)} gaps"
-    return (
-        f'<figure><svg class="wide" viewBox="0 0 {_STRIP_W} {high + 18}" role="img" aria-label="{_safe(told)}">'
-        f"{''.join(marks)}</svg></figure>"
-    )
+        x = across(_midnight(day, zone))
+        yield f'<line x1="{x:.1f}" y1="{_LABEL}" x2="{x:.1f}" y2="{foot + 2}" class="tick"/>'
+        if x < width - 24:
+            yield f'<text x="{x + 3:.1f}" y="{foot + 12}">{day:%a}</text>'
 
 
 # ---- in words --------------------------------------------------------------------------------------------------------

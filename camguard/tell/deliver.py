@@ -22,6 +22,7 @@ from camguard.store.delivery import Parcel
 from camguard.store.outgoing import Deliveries
 from camguard.tell.alive import Alive
 from camguard.tell.following import PORTION, Follower, Silences
+from camguard.tell.monday import Monday
 from camguard.tell.outbox import Outbox
 from camguard.tell.push import ApprisePush, silence
 from camguard.tell.queue import LOOK_S, Clocks, Silenced
@@ -86,9 +87,9 @@ class Deliver:
         if name in self._bells:
             self._bells[name].set()
 
-    def raise_own(self, alert: dict[str, object]) -> None:
-        """For alive.py: an alert of deliver itself, on the disk when this returns."""
-        self.outbox.raise_own(dict(alert), _clocks())
+    def raise_own(self, alert: dict[str, object], *, over: bool = False) -> None:
+        """For alive.py and monday.py: an alert of deliver itself, on the disk when this returns."""
+        self.outbox.raise_own(dict(alert), _clocks(), over=over)
 
     async def serve(self, beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None) -> None:
         """Until `end` is called. `beside`: what else runs, by name; each is started again when it fails."""
@@ -241,8 +242,15 @@ async def _main(config: Config, paths: Paths, deliveries: Deliveries, foreground
         zone=config.home.timezone,
         say=_say,
     )
+    monday = Monday(
+        paths.database,
+        paths.delivery,
+        deliver.raise_own,
+        [camera.name for camera in config.home.cameras],
+        config.home.timezone,
+    )
     brokers = {f"channel {name}": sender.run for name, sender in lasting.items()}  # type: ignore[attr-defined]
-    await deliver.serve({**brokers, **alive.tasks})
+    await deliver.serve({**brokers, **alive.tasks, "the weekly report": monday.run})
     return 0
 
 

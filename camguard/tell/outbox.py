@@ -100,9 +100,12 @@ class Outbox:
         self._save()
         self._wake_all()
 
-    def raise_own(self, alert: dict[str, Any], clocks: Clocks) -> None:
-        """What deliver itself has to say (open, update or closed, as contract.md has alerts). On the disk on return."""
-        self._changes.own.append((clocks.now, alert))
+    def raise_own(self, alert: dict[str, Any], clocks: Clocks, *, over: bool = False) -> None:
+        """What deliver itself has to say (open, update or closed, as contract.md has alerts). On the disk on return.
+
+        `over`: it is told as it is, and nothing more will be said of it.
+        """
+        self._changes.own.append((clocks.now, alert | {"state": "closed"} if over else alert))
         self._put(0, alert, clocks)
         self._save()
         self._wake_all()
