@@ -14,7 +14,7 @@ _SEEN = {
     "up-only": "Since {since} only what it sends is seen, not what it receives.",
     "down-only": "Since {since} only what it receives is seen, not what it sends.",
     "interface-gone": "The network interface {interface} is gone since {since}.",
-    "packets-lost": "Since {since} {share} passes uncounted: this machine or its network port is too slow.",
+    "packets-lost": "Since {since} {share} is lost: this machine or its network port is too slow.",
     "guard-silent": "No sign of life from it since {since}.",
     "guard-hidden": "Since {since} the part that tells you may not read what the guard writes.",
 }
@@ -35,7 +35,7 @@ def words(alert: Alert, zone: str) -> tuple[str, str]:
     first = _SEEN.get(how, _SEEN["nothing"]).format(
         since=when(alert.started, alert.time, zone),
         interface=name(str(interface), 15) if interface else "",
-        share="a part of the traffic" if share is None else f"{_percent(share)} of the traffic",
+        share=f"{'a part' if share is None else _percent(share)} of what it has to read",
     )
     body = f"{first.replace('  ', ' ')} {_lost(how, one)} Run: camguard check"
     length = duration(alert.time - alert.started)
@@ -75,7 +75,7 @@ def _ended(alert: Alert, how: str, what: str, one: bool, zone: str) -> tuple[str
             f"{span} it could not read the guard's record, so no alert could come.",
         )
     if how == "packets-lost":
-        return f"camguard sees all of {what} again", f"{span} a part was missed. Now everything is counted."
+        return f"camguard sees all of {what} again", f"{span} a part was missed. Now nothing is lost."
     whom = "this camera" if one else "any camera"
     return f"camguard sees {what} again", f"{span} no alert could come for {whom}. Now it is seen."
 

@@ -63,7 +63,7 @@ RIM = [
         "open",
         {"how": "packets-lost", "percent": 4.24},
         "camguard sees only a part of your cameras",
-        "Since 22:14 4.2 % of the traffic passes uncounted: this machine or its network port is too slow."
+        "Since 22:14 4.2 % of what it has to read is lost: this machine or its network port is too slow."
         " A viewing may be missed. Run: camguard check",
     ),
     (
@@ -71,7 +71,7 @@ RIM = [
         "update",
         {"how": "packets-lost"},
         "Still missing a part of porch: 12 minutes",
-        "Since 22:14 a part of the traffic passes uncounted: this machine or its network port is too slow."
+        "Since 22:14 a part of what it has to read is lost: this machine or its network port is too slow."
         " A viewing may be missed. Run: camguard check",
     ),
     (
@@ -79,7 +79,7 @@ RIM = [
         "closed",
         {"how": "packets-lost", "percent": 40},
         "camguard sees all of your cameras again",
-        "From 22:14 to 22:26 (12 minutes) a part was missed. Now everything is counted.",
+        "From 22:14 to 22:26 (12 minutes) a part was missed. Now nothing is lost.",
     ),
     (
         None,
@@ -168,3 +168,10 @@ def test_a_settled_matter_of_a_hostile_viewer_keeps_the_way_back() -> None:
     more = {"type": "remote-stream", "severity": "critical", "peer": bad}
     _, body = words("Nursery", "closed", detail={"settled": "B" * 500 + " (decision 3)"}, **more)
     assert body.endswith("Undo: camguard allow --revoke 3")
+
+
+def test_a_guard_whose_record_may_not_be_read_is_said_as_that_and_not_as_stopped() -> None:
+    title, body = words(None, detail={"how": "guard-hidden"})
+    assert title == "camguard cannot tell you here"
+    assert "may not read what the guard writes" in body
+    assert words(None, "closed", detail={"how": "guard-hidden"})[0] == "camguard can tell you here again"

@@ -51,6 +51,7 @@ def test_an_interface_that_is_gone_is_told_at_the_first_look_and_closed_with_its
     assert (opened.type, opened.severity, opened.state, opened.camera) == ("guard-blind", "info", "open", None)
     assert words(opened)[0] == "camguard cannot see your cameras any more"
     assert "interface eth0 is gone" in words(opened)[1]
+    assert report.matter(report.as_dict(opened, "UTC")) == "A network interface is gone"
     looks.run(120, gone=True)
     looks.run(CALM_S - LOOK_S)
     assert len(looks.said) == 1, "not over yet"
