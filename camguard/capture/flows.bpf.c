@@ -4,8 +4,11 @@
  * A socket filter: it can look, never touch. Its rules are those of ledger.py, which explains them; a differential test
  * holds the two together. Compiled by clang-14 (manifest.json); the same bytes run on x86-64 and arm64.
  *
- * Lean on purpose: headers are loaded once, one entry serves both directions, and little is written to the stack
- * (without CAP_PERFMON the kernel puts a speculation barrier after the first write to each stack slot).
+ * Lean on purpose: headers are loaded once, and one entry serves both directions.
+ *
+ * Without CAP_PERFMON the kernel puts a speculation barrier (some 10 ns) after the first write to each stack slot, after
+ * the second one of eight aligned bytes, and after each pointer that the compiler parks on the stack. So what most
+ * packets go through is in functions with little to remember (FUNCTION is never inlined), and writes a place once.
  */
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -145,11 +148,15 @@ struct work {
 		__u32 w[20];
 		__u64 d[10];
 	};
-	__u64 ends, peer[2]; /* the key in `flows` */
+	struct {
+		__u64 ends, peer[2];
+	} key[2];           /* in `flows`: as the camera receives it, as the camera sends it */
+	__u64 address[2];   /* of a camera that is known by it */
 	__u64 now;
 	__u32 from, to;     /* numbers of the cameras at the ends, 0 = none */
-	__u32 wire, length; /* frame, payload */
+	__u32 wire, length; /* frames, payload */
 	__u32 end;          /* offset of the payload */
+	__u32 segments, last, largest; /* merged into this frame: how many, payload of the last and of the largest one */
 	__u16 type, sport, dport;
 	__u8 proto, family, flags;
 	__u8 inner; /* a fragment after the first */
@@ -451,6 +458,39 @@ FUNCTION int parse(struct __sk_buff *skb, struct work *work)
 	return above(skb, work, start, length, part);
 }
 
+/* The same for what most frames are: TCP or UDP in IPv4, whole and without options. 0 = something else, or a lie. */
+FUNCTION int plain(struct work *work, __u32 len)
+{
+	__u32 total = BE16(IP + 2), length, header;
+
+	if (len < 54 || work->h[TYPE / 2] != bpf_htons(ETH_IP4) || work->b[IP] != 0x45 ||
+	    work->h[(IP + 6) / 2] & bpf_htons(0x3FFF) || total < 28 || total > len - 14)
+		return 0;
+	length = total - 20;
+	if (work->b[IP + 9] == TCP) {
+		header = (work->b[36 + 12] & 0xF0) >> 2;
+		if (header < 20 || header > length)
+			return 0;
+		work->flags = work->b[36 + 13];
+	} else if (work->b[IP + 9] == UDP) {
+		__u32 claimed = BE16(36 + 4);
+
+		header = 8;
+		if (claimed && (claimed < 8 || claimed > length))
+			return 0;
+	} else {
+		return 0;
+	}
+	work->type = ETH_IP4;
+	work->family = 4;
+	work->proto = work->b[IP + 9];
+	work->sport = BE16(36);
+	work->dport = BE16(36 + 2);
+	work->length = length - header;
+	work->end = 34 + header;
+	return 1;
+}
+
 INLINE int is_discovery(__u16 port)
 {
 	switch (port) {
@@ -567,6 +607,8 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 {
 	int opening = 0;
 
+	if ((work->proto != TCP && work->proto != UDP) || work->inner)
+		return 0;
 	if (work->length && flow && (up ? flow->said_up : flow->said_down) < FIRST) {
 		opening = 1;
 		if (up)
@@ -589,8 +631,18 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 	return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
 }
 
-/* Make the entry of the connection in work->ends; null when there is no room. */
-INLINE struct flow *create(struct work *work, struct book *book, int up)
+FUNCTION int hands_up_sent(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow)
+{
+	return hands_up(skb, work, book, flow, 1);
+}
+
+FUNCTION int hands_up_received(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow)
+{
+	return hands_up(skb, work, book, flow, 0);
+}
+
+/* Make the entry of the connection in work->key; nothing when there is no room. */
+INLINE int create(struct work *work, struct book *book, int up)
 {
 	struct room *room = bpf_map_lookup_elem(&rooms, up ? &work->from : &work->to);
 	struct flow *flow;
@@ -598,15 +650,25 @@ INLINE struct flow *create(struct work *work, struct book *book, int up)
 	/* signed: entries that a reload left behind may be deleted later than their creation was forgotten */
 	if (!room || (__s64)(book->created - room->deleted) >= (__s64)room->share)
 		return 0;
-	if (!bpf_map_update_elem(&flows, &work->ends, &empty, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&flows, &work->key[up], &empty, BPF_NOEXIST))
 		ADD(book->created, 1);
-	flow = bpf_map_lookup_elem(&flows, &work->ends);
+	flow = bpf_map_lookup_elem(&flows, &work->key[up]);
 	if (flow && !flow->first_ns) {
 		flow->first_ns = work->now;
 		flow->first_up = up;
 		flow->proto = work->proto;
 	}
-	return flow;
+	return 0;
+}
+
+FUNCTION int create_sent(struct work *work, struct book *book)
+{
+	return create(work, book, 1);
+}
+
+FUNCTION int create_received(struct work *work, struct book *book)
+{
+	return create(work, book, 0);
 }
 
 /* Write the key of this packet's connection: events.FLOW_KEY, byte for byte. */
@@ -617,13 +679,13 @@ INLINE void name(struct work *work, int up)
 	if (work->sport || work->dport)
 		ends |= (__u64)work->proto << 16 | (__u64)(up ? work->sport : work->dport) << 32 |
 			(__u64)(up ? work->dport : work->sport) << 48;
-	work->ends = ends;
+	work->key[up].ends = ends;
 	if (work->family == 4) {
-		work->peer[0] = work->w[IP / 4 + 3 + up];
-		work->peer[1] = 0;
+		work->key[up].peer[0] = work->w[IP / 4 + 3 + up];
+		work->key[up].peer[1] = 0;
 	} else {
-		work->peer[0] = work->d[IP / 8 + 1 + 2 * up];
-		work->peer[1] = work->d[IP / 8 + 2 + 2 * up];
+		work->key[up].peer[0] = work->d[IP / 8 + 1 + 2 * up];
+		work->key[up].peer[1] = work->d[IP / 8 + 2 + 2 * up];
 	}
 }
 
@@ -643,7 +705,7 @@ INLINE void remember(__u8 *known, const __u8 *mac)
 }
 
 /* Count a packet that has no entry: not IP, malformed, or no room. */
-INLINE void count_other(struct work *work, struct book *book, int up, __u32 wire, __u32 packets)
+FUNCTION int count_other(struct work *work, struct book *book, int up)
 {
 	if (!book->other_first_ns) {
 		book->other_first_ns = work->now;
@@ -651,19 +713,21 @@ INLINE void count_other(struct work *work, struct book *book, int up, __u32 wire
 	}
 	book->other_last_ns = work->now;
 	if (up) {
-		ADD(book->other_wire_up, wire);
-		ADD(book->other_packets_up, packets);
+		ADD(book->other_wire_up, work->wire);
+		ADD(book->other_packets_up, work->segments);
 		ADD(book->other_payload_up, work->length);
+		remember(book->other_mac, work->b + MAC_TO);
 	} else {
-		ADD(book->other_wire_down, wire);
-		ADD(book->other_packets_down, packets);
+		ADD(book->other_wire_down, work->wire);
+		ADD(book->other_packets_down, work->segments);
 		ADD(book->other_payload_down, work->length);
+		remember(book->other_mac, work->b + MAC_FROM);
 	}
-	remember(book->other_mac, work->b + (up ? MAC_TO : MAC_FROM));
+	return 0;
 }
 
-/* A payload packet from the camera: did it end a pause? `last`, `largest`: of the segments merged in it. */
-INLINE void pause(struct work *work, struct flow *flow, __u32 last, __u32 largest)
+/* A payload packet from the camera: did it end a pause? */
+INLINE void pause(struct work *work, struct flow *flow)
 {
 	if (flow->payload_up_ns && work->now - flow->payload_up_ns >= PAUSE_NS) {
 		ADD(flow->pauses, 1);
@@ -671,69 +735,61 @@ INLINE void pause(struct work *work, struct flow *flow, __u32 last, __u32 larges
 			ADD(flow->dry, 1);
 	}
 	flow->payload_up_ns = work->now;
-	flow->last_length = last;
-	if (largest > flow->largest_up)
-		flow->largest_up = largest;
+	flow->last_length = work->last;
+	if (work->largest > flow->largest_up)
+		flow->largest_up = work->largest;
 }
 
 /* Count one packet for the camera at one end; 1 when it is handed up. */
 INLINE int account(struct __sk_buff *skb, struct work *work, int up)
 {
-	__u32 wire = work->wire, packets = 1, last = work->length, largest = work->length, gso = skb->gso_size;
-	int talks = work->proto == TCP || work->proto == UDP;
-	struct flow *flow = 0;
+	struct flow *flow;
 	struct book *book;
 
 	book = bpf_map_lookup_elem(&books, up ? &work->from : &work->to);
 	if (!book)
 		return 0;
-	if (unlikely(gso && work->length > gso)) {
-		packets = (work->length + gso - 1) / gso;
-		last = work->length - (packets - 1) * gso;
-		largest = gso;
-		wire += (packets - 1) * (work->wire - work->length);
-	}
 	if (up) {
-		ADD(book->wire_up, wire);
-		ADD(book->packets_up, packets);
+		ADD(book->wire_up, work->wire);
+		ADD(book->packets_up, work->segments);
 	} else {
-		ADD(book->wire_down, wire);
-		ADD(book->packets_down, packets);
+		ADD(book->wire_down, work->wire);
+		ADD(book->packets_down, work->segments);
 	}
-	if (work->family) {
-		name(work, up);
-		flow = bpf_map_lookup_elem(&flows, &work->ends);
-		if (unlikely(!flow)) {
-			flow = create(work, book, up);
-			if (!flow)
-				ADD(book->overflow, 1);
-		}
-	}
+	if (unlikely(!work->family))
+		return count_other(work, book, up);
+	name(work, up);
+	flow = bpf_map_lookup_elem(&flows, &work->key[up]);
 	if (unlikely(!flow)) {
-		count_other(work, book, up, wire, packets);
-		return talks && !work->inner && hands_up(skb, work, book, 0, up);
+		up ? create_sent(work, book) : create_received(work, book);
+		flow = bpf_map_lookup_elem(&flows, &work->key[up]);
+		if (!flow) {
+			ADD(book->overflow, 1);
+			count_other(work, book, up);
+			return up ? hands_up_sent(skb, work, book, 0) : hands_up_received(skb, work, book, 0);
+		}
 	}
 	flow->last_ns = work->now;
 	remember(flow->peer_mac, work->b + (up ? MAC_TO : MAC_FROM));
 	if (up) {
-		ADD(flow->wire_up, wire);
-		ADD(flow->packets_up, packets);
+		ADD(flow->wire_up, work->wire);
+		ADD(flow->packets_up, work->segments);
 		if (work->flags & ~flow->flags_up)
 			flow->flags_up |= work->flags;
 		if (work->length) {
 			ADD(flow->payload_up, work->length);
-			if (talks)
-				pause(work, flow, last, largest);
+			if (work->proto == TCP || work->proto == UDP)
+				pause(work, flow);
 		}
-	} else {
-		ADD(flow->wire_down, wire);
-		ADD(flow->packets_down, packets);
-		if (work->flags & ~flow->flags_down)
-			flow->flags_down |= work->flags;
-		if (work->length)
-			ADD(flow->payload_down, work->length);
+		return hands_up_sent(skb, work, book, flow);
 	}
-	return talks && !work->inner && hands_up(skb, work, book, flow, up);
+	ADD(flow->wire_down, work->wire);
+	ADD(flow->packets_down, work->segments);
+	if (work->flags & ~flow->flags_down)
+		flow->flags_down |= work->flags;
+	if (work->length)
+		ADD(flow->payload_down, work->length);
+	return hands_up_received(skb, work, book, flow);
 }
 
 FUNCTION int account_up(struct __sk_buff *skb, struct work *work)
@@ -760,13 +816,13 @@ INLINE __u32 whose(struct work *work, int up)
 	if (!by_address || !work->family)
 		return 0;
 	if (work->family == 4) {
-		work->peer[0] = work->w[IP / 4 + 4 - up];
-		work->peer[1] = 0;
+		work->address[0] = work->w[IP / 4 + 4 - up];
+		work->address[1] = 0;
 	} else {
-		work->peer[0] = work->d[IP / 8 + 3 - 2 * up];
-		work->peer[1] = work->d[IP / 8 + 4 - 2 * up];
+		work->address[0] = work->d[IP / 8 + 3 - 2 * up];
+		work->address[1] = work->d[IP / 8 + 4 - 2 * up];
 	}
-	number = bpf_map_lookup_elem(&addresses, &work->peer);
+	number = bpf_map_lookup_elem(&addresses, &work->address);
 	return number ? *number : 0;
 }
 
@@ -800,6 +856,26 @@ FUNCTION int load(struct __sk_buff *skb, struct work *work)
 	return bpf_skb_load_bytes(skb, 0, work->b + 2, 14);
 }
 
+/* Bytes on the wire, and what segments were merged in this frame (GRO, TSO). */
+FUNCTION int measure(struct __sk_buff *skb, struct work *work)
+{
+	__u32 wire = skb->len, gso = skb->gso_size, length = work->length, segments = 1, last = length, largest = length;
+
+	if (skb->vlan_present)
+		wire += 4;
+	if (unlikely(gso && length > gso)) {
+		segments = (length + gso - 1) / gso;
+		last = length - (segments - 1) * gso;
+		largest = gso;
+		wire += (segments - 1) * (wire - length);
+	}
+	work->wire = wire;
+	work->segments = segments;
+	work->last = last;
+	work->largest = largest;
+	return 0;
+}
+
 SEC("socket")
 int ledger(struct __sk_buff *skb)
 {
@@ -810,13 +886,11 @@ int ledger(struct __sk_buff *skb)
 	bpf_skb_load_bytes(skb, 0xFFFFFFFF, &work, sizeof(work));
 	if (bpf_skb_load_bytes(skb, 0, work.b + 2, 54) && load(skb, &work))
 		return 0;
-	work.wire = skb->len;
-	if (!parse(skb, &work)) {
+	if (!plain(&work, skb->len) && !parse(skb, &work)) {
 		work.malformed = 1;
 		work.family = work.proto = work.length = work.part = 0;
 	}
-	if (skb->vlan_present)
-		work.wire += 4;
+	measure(skb, &work);
 	work.from = whose(&work, 1);
 	if (work.from && work.length && (work.proto == TCP || work.proto == UDP))
 		work.now = bpf_ktime_get_ns();
