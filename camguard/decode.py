@@ -20,11 +20,12 @@ import struct
 from collections.abc import Iterable
 
 from camguard.errors import Malformed
-from camguard.events import FLOW_KEY, TCP, UDP, Frame, Host, Packet
+from camguard.events import FLOW_KEY, ICMPV6, TCP, UDP, Frame, Host, Packet
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 _PPPOE = 0x8864
 _TAGS = frozenset({0x8100, 0x88A8, 0x9100})
+_NDP = (b"\x85", b"\x86", b"\x87", b"\x88", b"\x89")
 _MAX_NESTED = 8
 
 _ETHERNET = struct.Struct("!6s6sH").unpack_from
@@ -270,7 +271,11 @@ def _ipv6(  # noqa: PLR0912 - the header chain of RFC 8200 in one place
                 break
         else:
             raise Malformed("ipv6-extensions")
-    return src, dst, proto, fragment, _above(data, start, end, stop - start, proto, fragment is not None)
+    above = _above(data, start, end, stop - start, proto, fragment is not None)
+    if proto == ICMPV6 and data[offset + 7] != 255 and above[4][:1] in _NDP:
+        # RFC 4861 section 7.1: with fewer hops left it comes from behind a router, and is not the neighbour it claims
+        above = (*above[:4], b"", above[5])
+    return src, dst, proto, fragment, above
 
 
 def _above(data: bytes, start: int, end: int, length: int, proto: int, first_fragment: bool) -> _Above:

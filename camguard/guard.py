@@ -23,6 +23,7 @@ from camguard.events import (
     FlowCount,
     Frame,
     Home,
+    Host,
     Own,
     Peer,
     SeenDevice,
@@ -47,7 +48,8 @@ NOTHING_OWN = Own()
 
 
 class Guard:
-    """The whole core. `resume`: alerts that were open when the guard stopped; `detectors`: what may open a viewing."""
+    """The whole core. `resume`: alerts that were open or lately closed when the guard stopped; `names`: as `names()`
+    gave them to an earlier run; `detectors`: what may open a viewing."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Guard:
         offset_s: float = 0.0,
         own: Own = NOTHING_OWN,
         resume: Sequence[Alert] = (),
+        names: Iterable[tuple[str, str, str]] = (),
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self.offset_s = offset_s
@@ -70,15 +73,24 @@ class Guard:
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
         self._now: float | None = None
+        self._known: dict[int, Host] = {}
+        self._pending: list[Event] = []
         self.reload(home)
+        numbers = {name: number for number, name in self._names.items()}
+        for camera, ip, name in names:
+            if camera in numbers:
+                self._neighbours.named(numbers[camera], ip, name)
+        self._neighbours.take_new_names()
         for alert in resume:
             local = _shifted(alert, -offset_s)
             (self._sights if alert.type == "guard-blind" else self._matters).resume(local)
 
     def reload(self, home: Home, own: Own | None = None) -> None:
-        """A changed configuration; cameras keep their sessions as long as they keep their place in the file."""
+        """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
         self._own = own or self._own
         hosts = hosts_of(home)
+        self._let_go(hosts)
+        self._known = {host.number: host for host in hosts}
         self._names = {host.number: host.name for host in hosts}
         self._macs = {host.number: host.mac for host in hosts}
         self._hosts = Hosts(hosts)
@@ -86,6 +98,18 @@ class Guard:
         self._neighbours.reload(home, self._own)
         if self._now is not None:
             self._sights.watch(tuple(self._names.values()), self._now)
+
+    def _let_go(self, hosts: Sequence[Host]) -> None:
+        """Cameras are numbered by their place in the file: what a number had that is another camera now is closed."""
+        new = {host.number: host for host in hosts}
+        moved = {
+            number for number, host in self._known.items() if host[1:] != new.get(number, host)[1:] or number not in new
+        }
+        if self._now is not None and moved:
+            self._pending += self._judge_all(self._streams.drop(moved, self._now), self._now)
+            self._flows.drop_hosts(moved)
+        places = {host.name: host.number for host in hosts}
+        self._neighbours.renumber({number: places.get(host.name) for number, host in self._known.items()})
 
     # ---- the two ways in, and the clock ----
 
@@ -114,7 +138,7 @@ class Guard:
         """Once a second, after the counts: what fell silent, what is told again, what is judged anew."""
         self._begin(now)
         self._now = now
-        out: list[Event] = []
+        out, self._pending = self._pending, []
         for heard in self._listener.late():
             out += self._heard(heard, now)
         out += self._judge_all(self._streams.tick(now), now)
@@ -170,6 +194,10 @@ class Guard:
         """Devices on the link with something new since the last call."""
         return self._neighbours.changed_devices(self._now or 0.0, self.offset_s)
 
+    def names(self) -> list[tuple[str, str, str]]:
+        """(camera, address, name) that cameras were told by DNS since the last call, for the next run to know."""
+        return [(self._names.get(host, ""), ip, name) for host, ip, name in self._neighbours.take_new_names()]
+
     def rates(self) -> dict[str, tuple[int, int]]:
         """kbit/s up and down of each camera over the last seconds."""
         seconds = list(self._bytes)[:-1] or [{}]
@@ -210,7 +238,7 @@ class Guard:
                 self._neighbours.named(flow.host, ip, name)
         elif reading.what == "tls-hello":
             flow.protocol = flow.protocol or "tls"
-            if not camera_serves and reading.detail.get("sni"):
+            if not camera_serves and flow.opened_by_camera is not False and reading.detail.get("sni"):
                 self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]))
         elif reading.what == "rtsp":
             if camera_serves and up and (mac := self._macs.get(flow.host)):
@@ -260,7 +288,7 @@ class Guard:
         if verdict.word != "unexpected":
             return verdict
         excuse = self._permissions.excuses(session, now, private=verdict.private)
-        return Verdict("expected", excuse) if excuse else verdict
+        return Verdict("expected", excuse[0], decision=excuse[1]) if excuse else verdict
 
     def _told(self, session: Session) -> Session:
         verdict = self._verdicts.get(session.id, Verdict(None, None))

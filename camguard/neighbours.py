@@ -5,11 +5,12 @@ address it has (a stranger in the router's VPN has a private one), and a device 
 with a global IPv6 address. The gateway is learned from DHCP, router advertisements, ARP and the guard machine's own
 route; a MAC that carries public IPv4 addresses is one too.
 
-Every table is capped: a flood of made-up MACs or names costs memory for `DEVICES_MAX` devices and `NAMES_MAX` names.
+Every table is capped: a flood of made-up MACs or names costs memory for `DEVICES_MAX` devices, and `NAMES_MAX` names a
+camera.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from camguard.events import Home, Own, Peer, Scope, SeenDevice
@@ -17,7 +18,7 @@ from camguard.places import Places
 from camguard.protocols import Reading
 
 DEVICES_MAX = 1024
-NAMES_MAX = 4096
+NAMES_MAX = 512
 IPS_PER_DEVICE = 8
 #: An IPv6 peer's own MAC carries few networks (its prefix, the one before); a router carries the world's.
 GATEWAY_PREFIXES = 3
@@ -78,7 +79,8 @@ class Neighbours:
         self.counters = {"devices-evicted": 0, "names-evicted": 0, "gateways-refused": 0}
         self._places = places
         self._seen: dict[bytes, _Seen] = {}
-        self._names: dict[tuple[int, str], str] = {}
+        self._names: dict[int, dict[str, str]] = {}
+        self._new_names: dict[tuple[int, str], str] = {}
         self._learned_macs: set[bytes] = set()
         self._prefixes: dict[bytes, set[bytes]] = {}
         self._gateway_ips: set[str] = {ip_text(ip) for ip in own.gateway_ips}
@@ -178,12 +180,23 @@ class Neighbours:
 
     def named(self, host: int, ip: str, name: str) -> None:
         """Camera number `host` was told by DNS (or said itself, in TLS) that `name` is at `ip`."""
-        key = (host, ip)
-        self._names.pop(key, None)
-        if len(self._names) >= NAMES_MAX:
-            del self._names[next(iter(self._names))]
+        names = self._names.setdefault(host, {})
+        if names.pop(ip, None) != name:
+            self._new_names[(host, ip)] = name[:255]
+        if len(names) >= NAMES_MAX:
+            del names[next(iter(names))]
             self.counters["names-evicted"] += 1
-        self._names[key] = name[:255]
+        names[ip] = name[:255]
+
+    def renumber(self, places: Mapping[int, int | None]) -> None:
+        """Cameras have other numbers now: old -> new, None for one that is no more."""
+        self._names = {new: self._names[old] for old, new in places.items() if new is not None and old in self._names}
+
+    def take_new_names(self) -> list[tuple[int, str, str]]:
+        """(camera's number, address, name) that were learned since the last call."""
+        new = [(host, ip, name) for (host, ip), name in self._new_names.items()]
+        self._new_names.clear()
+        return new
 
     # ---- what follows ----
 
@@ -212,13 +225,13 @@ class Neighbours:
         return Peer(
             ip=text,
             port=port or None,
-            name=self._names.get((host, text)) or (seen.name if seen else None),
+            name=self._names.get(host, {}).get(text) or (seen.name if seen else None),
             scope=scope,
             asn=place.asn if place else None,
             org=place.org if place else None,
             country=place.country if place else None,
             mac=mac_text(mac) if at_home else None,
-            device=device or self._devices_by_ip.get(text),
+            device=device or (None if scope == "wan" and is_private(text) else self._devices_by_ip.get(text)),
         )
 
     def is_own(self, ip: bytes) -> bool:

@@ -14,6 +14,8 @@ FLOWS_MAX, HEAVY_MAX = 8192, 4096
 HISTORY_S = 16
 #: Payload bytes a second from the camera with which a history begins: less is keep-alive.
 HISTORY_FLOOR_BYTES = 400
+#: A longer break in sending ends a stretch (`Flow.busy_at`).
+BREAK_S = 2.5
 #: Bytes that arrived before the ones in front of them: kept per direction, and in all.
 HELD_MAX = 16 * 1024
 HELD_TOTAL_MAX = 8 * 1024 * 1024
@@ -36,11 +38,16 @@ class Second(NamedTuple):
 
 
 class Flow:
-    """One connection of one camera: totals since it was first seen, and its last `HISTORY_S` seconds."""
+    """One connection of one camera: totals since it was first seen, and its last `HISTORY_S` seconds.
+
+    `settled_up`, `settled_down`: bytes that belong to closed sessions. `reused`: opened anew on the same ports.
+    `busy_at`: since when it sends without a break; `sent_at`: its last second with payload of weight.
+    """
 
     __slots__ = (
         "added_down",
         "added_up",
+        "busy_at",
         "bytes_down",
         "bytes_up",
         "closed",
@@ -60,8 +67,12 @@ class Flow:
         "peer_port",
         "proto",
         "protocol",
+        "reused",
+        "sent_at",
         "seq_down",
         "seq_up",
+        "settled_down",
+        "settled_up",
         "talk",
         "was_running",
     )
@@ -73,10 +84,11 @@ class Flow:
         self.peer, self.peer_port = parts.peer, parts.peer_port
         self.first_at = self.last_at = at
         self.bytes_up = self.bytes_down = self.packets_up = 0
-        self.added_up = self.added_down = 0
+        self.added_up = self.added_down = self.settled_up = self.settled_down = 0
+        self.busy_at = self.sent_at = float("-inf")
         self.largest_up = self.flags_up = self.flags_down = 0
         self.first_up = False
-        self.was_running = False
+        self.was_running = self.reused = False
         self.protocol: str | None = None
         self.closed = False
         self.peer_mac = b""
@@ -86,10 +98,12 @@ class Flow:
         self.seq_down: int | None = None
 
     @property
-    def ended(self) -> bool:
-        """The connection was closed by its ends, or forgotten by the ledger after its idle time."""
+    def over(self) -> bool:
+        """Its ends say that it is over, or the ledger has forgotten it. Anybody can forge an RST, and ports are used
+        again: what still sends is not over, whatever its flags say; see to that."""
         both_fin = self.flags_up & FIN and self.flags_down & FIN
-        return self.closed or bool(self.proto == TCP and (both_fin or (self.flags_up | self.flags_down) & RST))
+        said = self.proto == TCP and not self.reused and (both_fin or (self.flags_up | self.flags_down) & RST)
+        return self.closed or bool(said)
 
     @property
     def opened_by_camera(self) -> bool | None:
@@ -111,8 +125,10 @@ class Flow:
         self.first_up = count.first_up
         self.peer_mac = count.peer_mac or self.peer_mac
         self.closed = count.closed
-        if self.history is None and count.payload_up >= HISTORY_FLOOR_BYTES:
-            self.history = []
+        if count.payload_up >= HISTORY_FLOOR_BYTES:
+            self.history = self.history or []
+            self.busy_at = count.at if count.at - self.sent_at > BREAK_S else self.busy_at
+            self.sent_at = count.at
         if self.history is not None:
             if len(self.history) >= HISTORY_S:
                 del self.history[0]
@@ -255,16 +271,17 @@ class Flows:
         flow, flags = self.opened(key, segment.at), segment.tcp_flags
         if not flow.flags_up | flow.flags_down:
             flow.first_up = up  # until the first count comes
-        if up:
-            flow.flags_up |= flags
-        else:
-            flow.flags_down |= flags
         if flags & SYN:
             following = (segment.seq + 1) & 0xFFFFFFFF
             before = flow.seq_up if up else flow.seq_down
             if flow.talk and before != following:
                 flow.talk = None  # the ports are used again
+            flow.reused |= flow.over
             flow.seq_up, flow.seq_down = (following, flow.seq_down) if up else (flow.seq_up, following)
+        if up:
+            flow.flags_up |= flags
+        else:
+            flow.flags_down |= flags
         if not segment.payload or flow.talk is DEAF:
             return flow, []
         if flow.talk is None:
@@ -301,6 +318,11 @@ class Flows:
         self._waiting.clear()
         self._held_bytes = 0
         return out
+
+    def drop_hosts(self, hosts: set[int]) -> None:
+        """Forgets the connections of these cameras."""
+        for key in [key for table in (self._light, self._heavy) for key, flow in table.items() if flow.host in hosts]:
+            self._drop(key)
 
     def _evict(self, table: dict[bytes, Flow], most: int) -> None:
         """Makes room in a full table: the oldest connection that nothing is attached to goes."""

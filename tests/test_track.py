@@ -74,9 +74,9 @@ def test_numbers_add_up_and_the_end_is_known() -> None:
     flows.count(connection.second(3.0, up=500, down=70))
     assert (flow.bytes_up, flow.bytes_down) == (1500 + 54 * 2, 70 + 54)
     assert [second.up for second in flow.history or ()] == [1000, 500]
-    assert not flow.ended
+    assert not flow.over
     flows.count(connection.second(4.0, flags=0x1B))
-    assert flow.ended
+    assert flow.over
     flows.count(connection.second(9.0, closed=True))
     assert flows.get(connection.key) is None
 

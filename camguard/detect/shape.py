@@ -23,12 +23,14 @@ def live_media(
     *,
     now: float,
     proto: int,
+    may_be_upload: bool = True,
     window_s: float = 6.0,
     floor_kbps: float = 40.0,
     second_floor_kbps: float = 12.0,
     dry_per_s: float = 2.5,
     one_sided: float = 3.0,
     answer_bytes: float = 80.0,
+    answer_share: float = 0.02,
     sound_answer_bytes: float = 16.0,
     unanswered: float = 16.0,
 ) -> str | None:
@@ -38,7 +40,8 @@ def live_media(
     each second; `dry_per_s`: dry pauses, mean, with at most one second without; `one_sided`: up against down;
     `answer_bytes`, `sound_answer_bytes`: bytes down for each dry pause, or any pause, that mean "ask and answer" on TCP
     (a firmware image sent to a camera in pieces of 352 bytes had 24 bytes of answer for each: reolink_e1 capture).
-    `unanswered`: datagrams up for each one down.
+    Only where `may_be_upload`; in an upload of pieces the answers are at most `answer_share` of what is sent, talk-back
+    is more. `unanswered`: datagrams up for each one down.
     """
     seconds = [second for second in history if second.at > now - window_s + 0.5]
     span_s = int(window_s)
@@ -50,16 +53,17 @@ def live_media(
     awake = sum(second.up * 8 / 1000 >= second_floor_kbps for second in seconds)
     if rate_kbps < floor_kbps or awake < span_s - 1 or up < one_sided * down:
         return None
+    answers_count = proto == TCP and may_be_upload
     dry = sum(second.dry for second in seconds)
     with_dry = sum(second.dry >= 1 for second in seconds)
     if dry >= dry_per_s * span_s and with_dry >= span_s - 1:
-        if proto == TCP and down >= answer_bytes * dry:
+        if answers_count and answer_bytes * dry <= down <= answer_share * up:
             return None
         return f"{rate_kbps:.0f} kbit/s in {dry / span_s:.0f} pictures a second for {span_s} seconds"
     sent, received = (sum(second.packets_up for second in seconds), sum(second.packets_down for second in seconds))
     if proto == UDP and sent >= unanswered * received:
         return f"{rate_kbps:.0f} kbit/s in datagrams that nobody acknowledges, for {span_s} seconds"
-    return _sound(seconds, rate_kbps, answered=proto == TCP and down >= sound_answer_bytes * _pauses(seconds))
+    return _sound(seconds, rate_kbps, answered=answers_count and down >= sound_answer_bytes * _pauses(seconds))
 
 
 def began(history: Sequence[Second], *, second_floor_kbps: float = 12.0, gap_s: float = 2.5) -> float:

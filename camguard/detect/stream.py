@@ -39,28 +39,38 @@ class _Talk:
     protocol: str
     evidence: list[str]
     media: dict[bytes, Flow] = field(default_factory=dict)
-    base_up: int = 0
-    base_down: int = 0
+    done_up: int = 0
+    done_down: int = 0
+    leaving: bool = False
 
     def flows(self) -> list[Flow]:
         return [self.flow, *(flow for key, flow in self.media.items() if key != self.flow.key)]
 
     def bytes_up(self) -> int:
-        return sum(flow.bytes_up for flow in self.flows()) - self.base_up
+        return self.done_up + sum(flow.bytes_up - flow.settled_up for flow in self.flows())
 
     def bytes_down(self) -> int:
-        return sum(flow.bytes_down for flow in self.flows()) - self.base_down
+        return self.done_down + sum(flow.bytes_down - flow.settled_down for flow in self.flows())
 
-    def ended(self) -> bool:
-        """With the dialogue the viewing ends; without one, when no connection is left."""
-        return self.flow.ended if self.protocol == "rtsp" else all(flow.ended for flow in self.flows())
+    def forget(self, flow: Flow) -> None:
+        """A connection that carried media is gone; its bytes stay."""
+        if self.media.pop(flow.key, None) and flow is not self.flow:
+            self.done_up += flow.bytes_up - flow.settled_up
+            self.done_down += flow.bytes_down - flow.settled_down
+
+    def over(self) -> bool:
+        """The viewer took his leave, or its connections say that they are over. Media that goes on says otherwise."""
+        if self.leaving or self.protocol == "rtsp":
+            return self.leaving or self.flow.over
+        return all(flow.over for flow in self.flows())
 
 
 class Streams:
     """The sessions of all cameras.
 
-    `silent_s` without media ends a viewing, `still_s` a clip or download. `media_floor_bytes`: payload a second from
-    the camera that counts as media. `again_s`: what an ended viewing sends for so long is its tail, not a new one.
+    `silent_s` without media ends a viewing, `over_s` where its end was said; `still_s` a clip or download.
+    `media_floor_bytes`: payload a second from the camera that counts as media. `again_s`: what an ended viewing sends
+    for so long is its tail, not a new one.
     """
 
     def __init__(
@@ -70,13 +80,14 @@ class Streams:
         wall: Callable[[float], float],
         *,
         silent_s: float = 20.0,
+        over_s: float = 2.5,
         still_s: float = 10.0,
         again_s: float = 5.0,
         media_floor_bytes: int = 400,
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self._camera_of, self._peer_of, self._wall = camera_of, peer_of, wall
-        self._silent_s, self._still_s, self._again_s = silent_s, still_s, again_s
+        self._silent_s, self._over_s, self._still_s, self._again_s = silent_s, over_s, still_s, again_s
         self._media_floor_bytes = media_floor_bytes
         self._detectors = detectors
         self._talks: dict[str, _Talk] = {}
@@ -96,8 +107,11 @@ class Streams:
         call = self._calls.heard(flow, detail, self._by_flow)
         method, granted = detail.get("method"), detail.get("status") == 200
         talk = self._by_flow.get(flow.key)
-        if method == "TEARDOWN":
-            return self._close(talk, now) if talk else []
+        if method == "TEARDOWN" and talk:
+            if granted:
+                return self._close(talk, now)
+            talk.leaving = detail.get("status") is None  # refused: he stays
+            return []
         if granted and method == ("PLAY" if camera_serves else "RECORD"):
             return self._granted(call, talk, f"{method} was answered 200", now)
         return []
@@ -120,9 +134,12 @@ class Streams:
         elif flow.key not in self._just_ended:
             out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now)
             talk = self._by_flow.get(flow.key)
-        if talk and flow.ended and talk.ended():
-            out += self._close(talk, now)
         if flow.closed:
+            if talk and talk.over() and not out:
+                out += self._close(talk, now)
+            elif talk:
+                talk.forget(flow)
+            self._by_flow.pop(flow.key, None)
             self._rtp.pop(flow.key, None)
             self._bursts.forget(flow.key)
             self._calls.forget(flow.key)
@@ -132,10 +149,20 @@ class Streams:
         """Closes what fell silent."""
         out: list[Session] = []
         for talk in list(self._talks.values()):
-            if now - talk.active_at > (self._silent_s if talk.cls in VIEWING else self._still_s):
+            patience_s = self._silent_s if talk.cls in VIEWING else self._still_s
+            if now - talk.active_at > (self._over_s if talk.over() else patience_s):
                 out += self._close(talk, now)
         self._just_ended = {key: at for key, at in self._just_ended.items() if now - at < self._again_s}
         return out
+
+    def drop(self, hosts: set[int], now: float) -> list[Session]:
+        """Closes what these cameras have open."""
+        return [
+            closed
+            for talk in list(self._talks.values())
+            if talk.flow.host in hosts
+            for closed in self._close(talk, now)
+        ]
 
     def open_sessions(self, now: float) -> list[Session]:
         """What is going on now."""
@@ -172,13 +199,13 @@ class Streams:
         return talk
 
     def _looks_live(self, flow: Flow, talk: _Talk | None, now: float) -> list[Session]:
-        if not flow.history or flow.history[-1].at != now or flow.ended:
+        if not flow.history or flow.history[-1].at != now or flow.closed:
             return []
         confidence: Confidence = "likely" if flow.protocol not in ("rtsp", "rtp") else "certain"
         if flow.key in self._rtp and flow.packets_up >= 10 and flow.history[-1].up >= self._media_floor_bytes:
             evidence: str | None = "RTP was read in it"
         elif "shape" in self._detectors:
-            evidence = live_media(flow.history, now=now, proto=flow.proto)
+            evidence = live_media(flow.history, now=now, proto=flow.proto, may_be_upload=_may_be_upload(flow, now))
         else:
             evidence = None
         if evidence is None:
@@ -196,10 +223,8 @@ class Streams:
             talk.active_at = max(talk.active_at, burst.at)
             return []
         evidence = "it moved many bytes at once"
-        base = (burst.base_up, burst.base_down)
-        return self._start(
-            flow, now, burst.started_at, cls="unknown", confidence="unsure", evidence=evidence, base=base
-        )
+        flow.settled_up, flow.settled_down = burst.base_up, burst.base_down
+        return self._start(flow, now, burst.started_at, cls="unknown", confidence="unsure", evidence=evidence)
 
     # ---- a session's life ----
 
@@ -212,7 +237,6 @@ class Streams:
         cls: StreamClass,
         confidence: Confidence,
         evidence: str,
-        base: tuple[int, int] = (0, 0),
     ) -> list[Session]:
         if len(self._talks) >= SESSIONS_MAX:
             self._refused["sessions-refused"] += 1
@@ -221,7 +245,6 @@ class Streams:
         session_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
         protocol = flow.protocol or "unknown"
         talk = _Talk(session_id, flow, started_at, now, cls, confidence, protocol, [evidence])
-        talk.base_up, talk.base_down = base
         self._talks[session_id] = self._by_flow[flow.key] = talk
         return [self._session(talk, "open", now)]
 
@@ -240,11 +263,14 @@ class Streams:
         if talk.cls == "unknown":
             talk.cls = "download" if talk.bytes_down() > talk.bytes_up() else "clip"
             talk.confidence = "likely"
-        return [self._session(talk, "closed", now)]
+        closed = self._session(talk, "closed", now)
+        for flow in talk.flows():
+            flow.settled_up, flow.settled_down = flow.bytes_up, flow.bytes_down
+        return [closed]
 
     def _session(self, talk: _Talk, state: Literal["open", "update", "closed"], now: float) -> Session:
         flow = talk.flow
-        ended_at = (now if now - talk.active_at < 1.5 else talk.active_at) if state == "closed" else None
+        ended_at = (now if now - talk.active_at < 1.0 else talk.active_at) if state == "closed" else None
         span_s = max(1.0, (ended_at or now) - talk.started_at)
         by_camera = flow.opened_by_camera
         return Session(
@@ -274,3 +300,9 @@ def _began_together(talk: _Talk, flow: Flow, *, within_s: float = 5.0) -> bool:
     other = talk.flow
     same_ends = (other.host, other.peer) == (flow.host, flow.peer)
     return talk.protocol in ("rtp", "rtsp") and same_ends and abs(talk.started_at - flow.first_at) < within_s
+
+
+def _may_be_upload(flow: Flow, now: float, *, longest_s: float = 120.0) -> bool:
+    """A camera that calls somebody and is answered piece by piece may be storing a file, for a while. Whoever called
+    the camera himself, or keeps it sending for longer, is looking, whatever he sends back."""
+    return flow.opened_by_camera is not False and now - flow.busy_at < longest_s

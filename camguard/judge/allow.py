@@ -47,8 +47,8 @@ class Permissions:
         """Whether that decision still holds."""
         return number in self._held
 
-    def excuses(self, session: Session, now: float, *, private: bool = False) -> str | None:
-        """Why this viewing is fine, in words; `private`: only what was said about this viewer counts."""
+    def excuses(self, session: Session, now: float, *, private: bool = False) -> tuple[str, Decision] | None:
+        """Why this viewing is fine, and who decided it; `private`: only what was said about this viewer counts."""
         if session.cls not in VIEWING:
             return None
         for permission in self._held.values():
@@ -59,12 +59,12 @@ class Permissions:
                 continue
             if decision.what == "watching":
                 if not private and self._watches(permission, session):
-                    return f"you said that you are watching (decision {decision.number})"
+                    return f"you said that you are watching (decision {decision.number})", decision
             elif decision.mode == "once":
                 if session.id in permission.covers:
-                    return f"you said that it was you (decision {decision.number})"
+                    return f"you said that it was you (decision {decision.number})", decision
             elif decision.peer and is_same_viewer(decision.peer, session.peer):
-                return f"you allowed it (decision {decision.number})"
+                return f"you allowed it (decision {decision.number})", decision
         return None
 
     def closed(self, session: Session) -> None:

@@ -1,7 +1,8 @@
 """One alert a matter. In: judged Sessions; out: Alerts that open, are updated on a growing scale, close. Pure.
 
 A matter is one camera, one type and one viewer. A viewer who comes back within `again_s` is the same matter: the alert
-is taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. Times are on the guard's clock.
+is taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. An alert that was open when the
+guard stopped is closed where its viewer is not seen within `resume_s`. Times are on the guard's clock.
 """
 
 import hashlib
@@ -23,20 +24,22 @@ class _Matter:
     done_bytes: int = 0
     told: int = 0
     resumed: bool = False
+    since_at: float | None = None
 
 
 class Matters:
     """The open and lately closed matters."""
 
-    def __init__(self, *, again_s: float = 600.0) -> None:
-        self._again_s = again_s
+    def __init__(self, *, again_s: float = 600.0, resume_s: float = 60.0) -> None:
+        self._again_s, self._resume_s = again_s, resume_s
         self._matters: dict[tuple[str, str, str], _Matter] = {}
         self.counters = {"matters-evicted": 0}
 
     def resume(self, alert: Alert) -> None:
         """Goes on with an alert that was open, or lately closed, when the guard stopped."""
         if alert.peer and alert.camera:
-            self._matters[(alert.camera, alert.type, alert.peer.device or alert.peer.ip)] = _Matter(alert, resumed=True)
+            key = (alert.camera, alert.type, alert.peer.device or alert.peer.ip)
+            self._matters[key] = _Matter(alert, resumed=alert.state != "closed")
 
     def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:
         """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is."""
@@ -45,8 +48,9 @@ class Matters:
         matter = known or self._matters.get(key)
         minded = verdict.word == "unexpected" and session.cls in VIEWING and session.confidence != "unsure"
         if session.state == "closed" or not minded:
-            settled = verdict.reason if verdict.word == "expected" else None
-            return self._leaves(known, session, now, settled) if known else []
+            return self._leaves(known, session, verdict, now) if known else []
+        if known and known.alert.type != key[1]:  # privacy hours began, or where the viewer is was learned late
+            return [*self._leaves(known, session, verdict, now), *self.judged(session, verdict, cloud, now)]
         if matter is None or (not matter.open and now - (matter.alert.ended or matter.alert.time) > self._again_s):
             return [self._opens(key, session, verdict, cloud, now)]
         return self._goes_on(matter, session, verdict, cloud, now)
@@ -58,10 +62,12 @@ class Matters:
             matter.open = {known: sessions.get(known, session) for known, session in matter.open.items()}
             alert = matter.alert
             if not matter.open:
-                if alert.state != "closed" and now - alert.time > self._again_s:
-                    matter.alert = replace(alert, state="closed", time=now, ended=alert.time)
-                    out.append(matter.alert)
-                    del self._matters[key]
+                if alert.state != "closed":
+                    matter.since_at = now if matter.since_at is None else matter.since_at
+                    if now - matter.since_at > self._resume_s:
+                        matter.alert = replace(alert, state="closed", time=now, ended=matter.since_at)
+                        matter.resumed = False
+                        out.append(matter.alert)
                 elif alert.state == "closed" and now - (alert.ended or alert.time) > self._again_s:
                     del self._matters[key]
                 continue
@@ -144,7 +150,7 @@ class Matters:
         )
         return [matter.alert] if (again or worse or surer or was_closed) else []
 
-    def _leaves(self, matter: _Matter, session: Session, now: float, settled: str | None) -> list[Alert]:
+    def _leaves(self, matter: _Matter, session: Session, verdict: Verdict, now: float) -> list[Alert]:
         matter.open.pop(session.id, None)
         matter.done_bytes += session.bytes_up
         if matter.open:
@@ -156,13 +162,25 @@ class Matters:
             ended=session.ended or now,
             bytes_up=matter.done_bytes,
             evidence=session.evidence,
-            reason=settled or matter.alert.reason,
-            detail=matter.alert.detail | {"settled": settled},
+            reason=verdict.reason if verdict.word == "expected" and verdict.reason else matter.alert.reason,
+            detail=matter.alert.detail | _settled(verdict),
         )
         return [matter.alert]
 
     def _bytes(self, matter: _Matter) -> int:
         return matter.done_bytes + sum(session.bytes_up for session in matter.open.values())
+
+
+def _settled(verdict: Verdict) -> dict[str, str | float | None]:
+    """What closed the matter before its viewing ended: the reason, who decided it and until when (wall clock)."""
+    if verdict.word != "expected":
+        return {"settled": None}
+    decision = verdict.decision
+    return {
+        "settled": verdict.reason,
+        "settled_by": decision.who if decision else None,
+        "settled_until": decision.until if decision else None,
+    }
 
 
 def _type(session: Session, verdict: Verdict) -> str:

@@ -5,7 +5,7 @@ import ipaddress
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from camguard.events import Camera, Expect, Home, Peer, Session, VerdictWord
+from camguard.events import Camera, Decision, Expect, Home, Peer, Session, VerdictWord
 from camguard.judge import schedule
 from camguard.neighbours import is_private
 
@@ -13,11 +13,13 @@ VIEWING = ("stream", "playback", "talk")
 
 
 class Verdict(NamedTuple):
-    """`private`: the camera is in its privacy hours or may never be watched, so even usual viewing is told."""
+    """`private`: the camera is in its privacy hours or may never be watched, so even usual viewing is told.
+    `decision`: the owner's own, where one excuses it (allow.py)."""
 
     word: VerdictWord | None
     reason: str | None
     private: bool = False
+    decision: Decision | None = None
 
 
 class _Rule(NamedTuple):
@@ -93,6 +95,8 @@ class Rules:
             return peer.device == expect.peer
         if rule.network is not None:
             return self._in_network(rule.network, peer)
+        if peer.scope != "wan":  # at home a name is what a device calls itself: anybody can be "p2p.maker.example"
+            return False
         return peer.name is not None and fnmatch.fnmatchcase(peer.name.lower(), expect.peer.lower())
 
     def _in_network(self, network: ipaddress.IPv4Network | ipaddress.IPv6Network, peer: Peer) -> bool:
