@@ -218,6 +218,7 @@ def test_an_interface_that_goes_and_comes_back(live: Live, link: Link) -> None:
     link.cut()
     found = live.until(lambda now: now["interfaces"][0]["state"] == "gone")
     live.until(lambda now: any("is gone" in problem for problem in now["problems"]))
+    live.until(lambda now: [(one["type"], one["camera"]) for one in now["alerts"]] == [("guard-blind", None)])
     link.wire()
     live.until(lambda now: now["interfaces"][0]["state"] == "up")
     link.ping()
