@@ -8,6 +8,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from camguard.detect.stream import DETECTORS
 from camguard.events import UDP, Alert, Camera, Decision, Device, Expect, Frame, Home, Session, Wish
+from camguard.guard import Guard
 from tests.traffic import (
     CAMERA_IP,
     CAMERA_MAC,
@@ -312,3 +313,152 @@ def test_a_permission_for_a_time_holds_as_long_and_not_longer() -> None:
     assert not alerts(inside)
     after = [event for at in range(151, 164) for event in guard.tick(float(at))]
     assert alerts(after), "it runs out in the middle of a viewing"
+
+
+# ---- ways to hide, or to cry wolf, that a reviewer found
+
+ONE = Home(cameras=(Camera("porch", CAMERA_MAC),))
+
+
+def called(number: int = 0, **more: object) -> Connection:
+    """A connection that a stranger opened to the camera."""
+    return Connection(key_of(host_port=443, peer_port=50001 + number), first_at=100.5, first_up=False, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("down", [0, 1_300, 8_000], ids=["silent", "sends-a-little-back", "talks-through-it"])
+def test_a_viewer_who_sends_something_back_is_told(down: int) -> None:
+    connection = called()
+    _, events = run(
+        ONE, [connection.second(float(at), up=100_000, down=down, dry=15) for at in range(101, 120)], until=119
+    )
+    assert [alert.type for alert in alerts(events)] == ["remote-stream"]
+
+
+def test_an_upload_in_answered_pieces_is_told_when_it_does_not_end() -> None:
+    connection = Connection(key_of(), first_at=100.0)
+    items = [connection.second(float(at), up=100_000, down=1_300, dry=15) for at in range(101, 260)]
+    _, events = run(ONE, items, until=259)
+    assert [round(alert.raised) for alert in alerts(events) if alert.state == "open"] == [221]
+
+
+def test_an_rst_that_somebody_forged_hides_nothing() -> None:
+    connection = Connection(RTSP_KEY, first_at=100.5, first_up=False, flags=0x1E)
+    _, events = run(ONE, [*rtsp_view(100.5), *live(connection, 101, 130)], until=129)
+    assert [alert.state for alert in alerts(events)] == ["open"]
+    assert [session.state for session in sessions(events)] == ["open"]
+
+
+def test_ports_that_are_used_again_after_an_rst_are_told() -> None:
+    talk = Dialogue(100.5, peer_port=50001, port=443)
+    opening = talk.open()
+    broken = Connection(key_of(host_port=443, peer_port=50001), first_at=100.5, first_up=False, flags=0x1E)
+    items = [
+        *opening,
+        broken.second(101.0, up=10),
+        *Dialogue(101.5, peer_port=50001, port=443).open(),
+        *live(broken, 102, 130),
+    ]
+    _, events = run(ONE, items, until=129)
+    assert [alert.state for alert in alerts(events)] == ["open"]
+
+
+def test_a_teardown_that_is_refused_ends_nothing() -> None:
+    control = Connection(RTSP_KEY, first_at=100.5, first_up=False)
+    bye = Dialogue(105.0)
+    bye._seq = {True: 50_000, False: 60_000}
+    items = [*rtsp_view(100.5), *live(control, 101, 130)]
+    items += [
+        bye.says(False, "TEARDOWN rtsp://x/ RTSP/1.0\nCSeq: 9\n\n"),
+        bye.says(True, "RTSP/1.0 454 No\nCSeq: 9\n\n"),
+    ]
+    _, events = run(ONE, items, until=129)
+    assert [alert.state for alert in alerts(events)] == ["open"]
+
+
+def test_a_viewing_in_short_connections_one_after_another_is_one() -> None:
+    items: list[object] = []
+    for number in range(30):
+        start, connection = 101 + 4 * number, called(number)
+        items += [
+            connection.second(float(at), up=100_000, dry=15, closed=at == start + 3) for at in range(start, start + 4)
+        ]
+    _, events = run(ONE, items, until=221)
+    assert [alert.state for alert in alerts(events)] == ["open"]
+    assert alerts(events)[0].raised < 110
+
+
+def test_a_viewing_over_many_connections_at_a_time_is_one() -> None:
+    many = [called(number) for number in range(8)]
+    items = [one.second(float(at), up=12_500, dry=2) for at in range(101, 130) for one in many]
+    _, events = run(ONE, items, until=129)
+    assert len({alert.id for alert in alerts(events)}) == 1
+    assert alerts(events)[0].raised < 110
+
+
+def test_clips_over_several_connections_at_a_time_are_no_viewing() -> None:
+    many = [Connection(key_of(host_port=40000 + number), first_at=100.0) for number in range(4)]
+    items = [one.second(float(at), up=60_000, pauses=20, dry=1) for at in range(101, 130) for one in many]
+    _, events = run(ONE, items, until=129)
+    assert not alerts(events)
+
+
+def test_a_name_that_a_device_gives_itself_makes_it_nobodys_cloud() -> None:
+    home = Home(cameras=ONE.cameras, expects=(Expect("*", "*.maker.example"),))
+    guard, _ = run(home, [], until=100)
+    guard._neighbours.heard(bytes.fromhex(LAPTOP_MAC.replace(":", "")), 100.0, LAPTOP_IP, "p2p.maker.example")
+    events = [event for item in rtsp_view(101, peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC) for event in guard.feed(item)]
+    assert [alert.type for alert in alerts(events)] == ["lan-stream"]
+
+
+def test_privacy_hours_that_begin_in_a_viewing_are_told_as_such() -> None:
+    home = Home(timezone="UTC", cameras=(Camera("porch", CAMERA_MAC, private="00:02-00:10"),))
+    connection = Connection(key_of(LAPTOP_IP, 443, 50001), first_at=100.5, peer_mac=LAPTOP_MAC, first_up=False)
+    _, events = run(home, live(connection, 101, 140), until=139)
+    assert [(alert.type, alert.state) for alert in alerts(events)] == [
+        ("lan-stream", "open"),
+        ("lan-stream", "closed"),
+        ("privacy", "open"),
+    ]
+
+
+def test_a_camera_that_leaves_the_file_takes_its_number_and_nothing_else() -> None:
+    cameras = (
+        Camera("attic", "02:00:00:00:00:09"),
+        Camera("porch", CAMERA_MAC),
+        Camera("bath", "02:00:00:00:00:0b", never=True),
+    )
+    home = Home(cameras=cameras, expects=(Expect("porch", STRANGER_IP),))
+    connection = Connection(key_of(host=2), first_at=100.0)
+    guard, events = run(home, live(connection, 101, 115), until=114)
+    assert not alerts(events)
+    guard.reload(Home(cameras=cameras[1:], expects=home.expects))
+    after = guard.tick(115.0)
+    assert [(session.camera, session.state, session.verdict) for session in sessions(after)] == [
+        ("porch", "closed", "expected")
+    ]
+    assert not alerts(after)
+
+
+def test_a_long_viewing_over_a_restart_is_one_alert() -> None:
+    first, events = run(ONE, live(Connection(key_of(), first_at=100.0), 101, 4000), until=3999)
+    _, again = run(
+        ONE,
+        live(Connection(key_of(), first_at=100.0), 4010, 4100),
+        until=4099,
+        start=4005.0,
+        resume=first.open_alerts(),
+    )
+    assert {alert.id for alert in alerts(again)} == {alerts(events)[0].id}
+    assert {alert.state for alert in alerts(again)} == {"update"}
+
+
+def test_names_are_known_to_the_next_run() -> None:
+    first = Guard(ONE)
+    first._neighbours.named(1, STRANGER_IP, "relay.maker.example")
+    names = first.names()
+    assert names == [("porch", STRANGER_IP, "relay.maker.example")]
+    assert first.names() == []
+    home = Home(cameras=ONE.cameras, expects=(Expect("*", "*.maker.example"),))
+    _, events = run(home, live(Connection(key_of(), first_at=100.0), 101, 115), until=114, names=names)
+    assert [session.verdict for session in sessions(events)][-1] == "expected"
+    assert not alerts(events)

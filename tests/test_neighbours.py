@@ -19,7 +19,11 @@ def packed(ip: str) -> bytes:
 def home(**more: object) -> Home:
     return Home(
         cameras=(Camera("porch", CAMERA_MAC),),
-        devices=(Device("laptop", LAPTOP_MAC), Device("office", ips=("203.0.113.77",))),
+        devices=(
+            Device("laptop", LAPTOP_MAC),
+            Device("office", ips=("203.0.113.77",)),
+            Device("printer", ips=("192.168.1.66",)),
+        ),
         **more,  # type: ignore[arg-type]
     )
 
@@ -107,6 +111,8 @@ def test_devices_have_the_owners_names_only_at_home() -> None:
     assert neighbours.peer(1, packed(LAPTOP_IP), 9, LAPTOP).device == "laptop"
     assert neighbours.peer(1, packed(LAPTOP_IP), 9, GATEWAY).device is None
     assert neighbours.peer(1, packed("203.0.113.77"), 9, GATEWAY).device == "office"
+    assert neighbours.peer(1, packed("192.168.1.66"), 9, b"").device == "printer"
+    assert neighbours.peer(1, packed("192.168.1.66"), 9, GATEWAY).device is None, "that address in the router's VPN"
 
 
 def test_a_camera_keeps_its_addresses_as_they_change() -> None:

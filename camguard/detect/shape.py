@@ -12,7 +12,7 @@ Four things tell live media from a file, on clear and on encrypted connections a
 """
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from camguard.events import TCP, UDP
 from camguard.track import Second
@@ -27,7 +27,7 @@ def live_media(
     window_s: float = 6.0,
     floor_kbps: float = 40.0,
     second_floor_kbps: float = 12.0,
-    dry_per_s: float = 2.5,
+    dry_per_s: float = 2.0,
     one_sided: float = 3.0,
     answer_bytes: float = 80.0,
     answer_share: float = 0.02,
@@ -37,11 +37,11 @@ def live_media(
     """What makes the last `window_s` seconds look live, or None.
 
     `floor_kbps`: mean payload rate up (64 kbit/s sound and 150 kbit/s video lie above); `second_floor_kbps`: in nearly
-    each second; `dry_per_s`: dry pauses, mean, with at most one second without; `one_sided`: up against down;
-    `answer_bytes`, `sound_answer_bytes`: bytes down for each dry pause, or any pause, that mean "ask and answer" on TCP
-    (a firmware image sent to a camera in pieces of 352 bytes had 24 bytes of answer for each: reolink_e1 capture).
-    Only where `may_be_upload`; in an upload of pieces the answers are at most `answer_share` of what is sent, talk-back
-    is more. `unanswered`: datagrams up for each one down.
+    each second; `dry_per_s`: dry pauses, median, with at most one second without (a clip has many in its first second);
+    `one_sided`: up against down. `answer_bytes`, `sound_answer_bytes`: bytes down for each dry pause, or any pause,
+    that mean "ask and answer" on TCP (a firmware image sent to a camera in pieces of 352 bytes had 24 bytes of answer
+    for each: reolink_e1 capture), only where `may_be_upload`; the answers to an upload are at most `answer_share` of
+    it, talk-back is more. `unanswered`: datagrams up for each one down.
     """
     seconds = [second for second in history if second.at > now - window_s + 0.5]
     span_s = int(window_s)
@@ -56,7 +56,7 @@ def live_media(
     answers_count = proto == TCP and may_be_upload
     dry = sum(second.dry for second in seconds)
     with_dry = sum(second.dry >= 1 for second in seconds)
-    if dry >= dry_per_s * span_s and with_dry >= span_s - 1:
+    if median(second.dry for second in seconds) >= dry_per_s and with_dry >= span_s - 1:
         if answers_count and answer_bytes * dry <= down <= answer_share * up:
             return None
         return f"{rate_kbps:.0f} kbit/s in {dry / span_s:.0f} pictures a second for {span_s} seconds"

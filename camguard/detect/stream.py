@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from camguard.detect.calls import MEDIA_PORTS_MAX, Call, Calls
+from camguard.detect.pairs import Pairs
 from camguard.detect.shape import began, live_media
 from camguard.detect.weight import Bursts
 from camguard.events import UDP, Confidence, Peer, Session, StreamClass
@@ -42,6 +43,7 @@ class _Talk:
     done_up: int = 0
     done_down: int = 0
     leaving: bool = False
+    spread: bool = False
 
     def flows(self) -> list[Flow]:
         return [self.flow, *(flow for key, flow in self.media.items() if key != self.flow.key)]
@@ -62,6 +64,8 @@ class _Talk:
         """The viewer took his leave, or its connections say that they are over. Media that goes on says otherwise."""
         if self.leaving or self.protocol == "rtsp":
             return self.leaving or self.flow.over
+        if self.spread:  # the next of its many connections may follow
+            return False
         return all(flow.over for flow in self.flows())
 
 
@@ -92,7 +96,8 @@ class Streams:
         self._detectors = detectors
         self._talks: dict[str, _Talk] = {}
         self._by_flow: dict[bytes, _Talk] = {}
-        self._calls, self._bursts = Calls(), Bursts(still_s=still_s)
+        self._calls, self._bursts, self._pairs = Calls(), Bursts(still_s=still_s), Pairs()
+        self._spread: dict[tuple[int, bytes], _Talk] = {}
         self._rtp: dict[bytes, float] = {}
         self._just_ended: dict[bytes, float] = {}
         self._refused = {"sessions-refused": 0}
@@ -127,13 +132,14 @@ class Streams:
     def counted(self, flow: Flow, now: float) -> list[Session]:
         """A connection has a new second in its history, or has ended."""
         out: list[Session] = []
-        talk = self._by_flow.get(flow.key) or (self._join(flow) if flow.proto == UDP else None)
+        talk = self._by_flow.get(flow.key) or self._join(flow)
         if talk and talk.cls in VIEWING:
             if flow.history and flow.history[-1].at == now and flow.history[-1].up >= self._media_floor_bytes:
                 talk.active_at = now
         elif flow.key not in self._just_ended:
             out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now)
             talk = self._by_flow.get(flow.key)
+            self._pairs.add(flow, now)
         if flow.closed:
             if talk and talk.over() and not out:
                 out += self._close(talk, now)
@@ -147,7 +153,7 @@ class Streams:
 
     def tick(self, now: float) -> list[Session]:
         """Closes what fell silent."""
-        out: list[Session] = []
+        out = self._looks_live_together(now)
         for talk in list(self._talks.values()):
             patience_s = self._silent_s if talk.cls in VIEWING else self._still_s
             if now - talk.active_at > (self._over_s if talk.over() else patience_s):
@@ -188,10 +194,11 @@ class Streams:
         return self._becomes_live(talk, "certain", evidence, now)
 
     def _join(self, flow: Flow) -> _Talk | None:
-        """The viewing that a UDP connection belongs to: by SETUP's ports, or RTP of one viewer that began together."""
-        call = self._calls.serving(flow)
-        talk = self._by_flow.get(call.flow.key) if call else None
-        if talk is None and flow.key in self._rtp:
+        """The viewing that a connection belongs to: by SETUP's ports, RTP of one viewer that began together, or one of
+        the many connections of a viewing."""
+        call = self._calls.serving(flow) if flow.proto == UDP else None
+        talk = self._by_flow.get(call.flow.key) if call else self._spread.get((flow.host, flow.peer))
+        if talk is None and flow.key in self._rtp and flow.proto == UDP:
             talk = next((other for other in self._talks.values() if _began_together(other, flow)), None)
         if talk and len(talk.media) < MEDIA_PORTS_MAX:
             talk.media[flow.key] = flow
@@ -214,6 +221,22 @@ class Streams:
             return self._becomes_live(talk, confidence, evidence, now)
         began_at = max(flow.first_at, began(flow.history) - 1.0)
         return self._start(flow, now, began_at, cls="stream", confidence=confidence, evidence=evidence)
+
+    def _looks_live_together(self, now: float) -> list[Session]:
+        out: list[Session] = []
+        for ends, flows, evidence in self._pairs.live(now) if "shape" in self._detectors else ():
+            main = next((flow for flow in flows if flow.key in self._by_flow), flows[0])
+            talk = self._by_flow.get(main.key)
+            if talk and talk.cls in VIEWING:
+                continue
+            if talk:
+                out += self._becomes_live(talk, "likely", evidence, now)
+            else:
+                out += self._start(main, now, now - 6.0, cls="stream", confidence="likely", evidence=evidence)
+            if talk := self._by_flow.get(main.key):
+                self._spread[ends], talk.spread = talk, True
+                self._pairs.forget(ends)
+        return out
 
     def _weighs(self, flow: Flow, talk: _Talk | None, now: float) -> list[Session]:
         burst = self._bursts.counted(flow, now)
@@ -256,6 +279,8 @@ class Streams:
 
     def _close(self, talk: _Talk, now: float) -> list[Session]:
         self._talks.pop(talk.id, None)
+        if self._spread.get((talk.flow.host, talk.flow.peer)) is talk:
+            del self._spread[(talk.flow.host, talk.flow.peer)]
         for flow in talk.flows():
             self._by_flow.pop(flow.key, None)
             self._bursts.forget(flow.key)

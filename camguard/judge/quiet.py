@@ -51,7 +51,8 @@ class Matters:
             return self._leaves(known, session, verdict, now) if known else []
         if known and known.alert.type != key[1]:  # privacy hours began, or where the viewer is was learned late
             return [*self._leaves(known, session, verdict, now), *self.judged(session, verdict, cloud, now)]
-        if matter is None or (not matter.open and now - (matter.alert.ended or matter.alert.time) > self._again_s):
+        stale = matter is not None and not (matter.open or matter.resumed)
+        if matter is None or (stale and now - (matter.alert.ended or matter.alert.time) > self._again_s):
             return [self._opens(key, session, verdict, cloud, now)]
         return self._goes_on(matter, session, verdict, cloud, now)
 

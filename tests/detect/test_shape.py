@@ -27,11 +27,15 @@ LIVE = {
     "video of 1.6 Mbit/s, 25 pictures": seconds(up=200_000, dry=25),
     "video of 150 kbit/s, 8 pictures": seconds(up=19_000, dry=8),
     "video of 5 pictures a second": seconds(up=40_000, dry=5),
+    "video of 2 pictures a second": seconds(up=100_000, dry=2, pauses=20),
     "sound of 64 kbit/s in small packets": seconds(up=8_400, dry=0, pauses=8, packets=50),
 }
 NOT_LIVE = {
     "a clip at 5 Mbit/s": seconds(up=600_000, dry=0, pauses=80),
     "a clip at 1 Mbit/s": seconds(up=120_000, dry=1, pauses=80),
+    "a clip that runs dry in its first second": [
+        second._replace(dry=17 if second.at == 1 else 0) for second in seconds(up=240_000, dry=0, pauses=80)
+    ],
     "a clip on a very slow uplink, full packets": seconds(up=16_000, dry=0, pauses=12),
     "heartbeats": seconds(up=700, dry=1),
     "a download": seconds(up=20_000, dry=10, down=900_000),
@@ -59,6 +63,9 @@ def test_a_break_of_two_seconds_is_no_stream_yet() -> None:
 def test_pieces_that_are_each_answered_are_an_upload() -> None:
     asked = seconds(up=300_000, dry=5, down=5 * 200)
     assert live_media(asked, now=6.0, proto=TCP) is None
+    assert live_media(asked, now=6.0, proto=TCP, may_be_upload=False), "whoever called the camera is looking"
+    talking = seconds(up=100_000, dry=15, down=8_000)
+    assert live_media(talking, now=6.0, proto=TCP), "talk-back is more than an answer"
     assert live_media(asked, now=6.0, proto=UDP), "in a datagram protocol acknowledgements are payload"
 
 
