@@ -61,7 +61,9 @@ class Service:
         self.as_json, self.foreground = as_json, foreground
         self.watch = Watch(paths.state)
         self.offset_s = time.time() - time.monotonic()
-        self.guard = Guard(config.home, Places(), offset_s=self.offset_s, own=machine.own(), resume=left.alerts)
+        self.guard = Guard(
+            config.home, Places(), offset_s=self.offset_s, own=machine.own(), resume=left.alerts, names=left.names
+        )
         still = [alert for alert in left.alerts if alert.state != "closed"]
         self.blind = blind.Blind(still, time.monotonic(), self.offset_s)
         self.writer.committed.update(alert.id for alert in left.alerts if alert.state != "closed")
@@ -148,12 +150,12 @@ class Service:
         now = time.monotonic()
         self._collect(now)
         self.tell(self._tried("finish", self.guard.finish, now) or [])
-        devices = self._tried("devices", self.guard.seen_devices) or []
+        learned = self._learned()
         ended = time.time()
 
         def last(opened: Store) -> None:
-            if devices:
-                opened.devices(devices)
+            if learned is not None:
+                learned(opened)
             opened.note_beat(ended, ended=True)
 
         self.writer.stop(last)
@@ -286,13 +288,27 @@ class Service:
             self.tell([Health(time.time(), "store", 1.0, self.writer.told.pop(0))])
 
     def _minute(self) -> None:
-        devices = self._tried("devices", self.guard.seen_devices) or []
-        if devices:
-            self.writer.ask(lambda opened: opened.devices(devices))
+        learned = self._learned()
+        if learned is not None:
+            self.writer.ask(learned)
         own = self._tried("own", machine.own)
         if own is not None:
             self._tried("own", self.guard.reload, self.config.home, own)
         self._tried("wishes", self.spool.minute)
+
+    def _learned(self) -> Callable[[Store], None] | None:
+        """The writer's job with what was learned of devices and names since the last call; None: nothing new."""
+        devices = self._tried("devices", self.guard.seen_devices) or []
+        names = self._tried("names", self.guard.names) or []
+        now = time.time()
+
+        def put(opened: Store) -> None:
+            if devices:
+                opened.devices(devices)
+            if names:
+                opened.names(names, now)
+
+        return put if devices or names else None
 
     def _feed_watchdog(self, now: float) -> None:
         if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / PINGS, now):

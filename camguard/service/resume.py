@@ -8,14 +8,17 @@ from camguard import report, store
 from camguard.config import Paths
 from camguard.events import Alert, Event
 from camguard.service.blind import with_detail
-from camguard.store import Kept, Reader, Row, Run, Store
+from camguard.store import NAMES_DAYS, Kept, Reader, Row, Run, Store
 
 RESUME_S = 600.0  # an alert goes on when the guard was away for less
 DECISIONS = 10_000
 
 
 class Left:
-    """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided."""
+    """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided.
+
+    `names`: (camera, address, DNS name) as cameras were told lately.
+    """
 
     def __init__(
         self,
@@ -23,9 +26,10 @@ class Left:
         rows: Sequence[Row],
         looked_until: float | None,
         decisions: Sequence[Kept] = (),
+        names: Sequence[tuple[str, str, str]] = (),
     ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
-        self.decisions = tuple(decisions)
+        self.decisions, self.names = tuple(decisions), tuple(names)
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -40,14 +44,15 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
         decisions = still_hold(reader.decisions(limit=DECISIONS))
+        names = reader.names(since=now - NAMES_DAYS * 86_400.0)
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until, decisions)
+        return Left([*alerts, *closed], rows, until, decisions, names)
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts]
-    return Left((), [*rows, *map(row_of, closed)], until, decisions)
+    return Left((), [*rows, *map(row_of, closed)], until, decisions, names)
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:

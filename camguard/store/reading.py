@@ -119,6 +119,11 @@ class Reader:
                 found.append(SeenDevice(mac, tuple(map(str, json.loads(ips))), name, first, last, bool(speaks)))
         return found
 
+    def names(self, since: float = 0.0) -> list[tuple[str, str, str]]:
+        """(camera, address, DNS name) learned since then (wall clock), the latest last."""
+        rows = self._ask("SELECT camera, ip, name FROM names WHERE time >= ? ORDER BY time, camera, ip", (since,))
+        return [(str(camera), str(ip), str(name)) for camera, ip, name in rows]
+
     def looked(self, since: float, until: float) -> Looked:
         """How long the guard looked between `since` and `until` (now at the latest), and the gaps."""
         rows = self._ask("SELECT started, beat, ended FROM runs WHERE started < ? ORDER BY run", (until,))

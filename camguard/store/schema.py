@@ -42,12 +42,19 @@ MIGRATIONS = (
         until_boottime REAL, revoked_at REAL, used_at REAL, body TEXT NOT NULL);
     CREATE INDEX decisions_once ON decisions (camera) WHERE mode = 'once' AND used_at IS NULL;
     """,
+    """
+    -- which name a camera was last told for an address, so that a rule by name holds after a restart, too
+    CREATE TABLE names (
+        camera TEXT NOT NULL, ip TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
+        PRIMARY KEY (camera, ip)) WITHOUT ROWID;
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each
 QUICK_CHECK_S = 4.0  # at start, so that a big file on a slow card cannot keep the guard from looking
 DAMAGED_KEPT = 3
 DEVICES_KEPT = 4096  # anybody on the link can invent MACs
+NAMES_KEPT, NAMES_DAYS = 4096, 30  # an address goes to somebody else some day
 PAGE = 2048  # a commit writes whole pages, most of them for one or two rows: small ones spare the card
 
 

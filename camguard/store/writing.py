@@ -17,6 +17,8 @@ from camguard.store.now import seconds
 from camguard.store.schema import (
     DAMAGED_KEPT,
     DEVICES_KEPT,
+    NAMES_DAYS,
+    NAMES_KEPT,
     PAGE,
     QUICK_CHECK_S,
     DamagedError,
@@ -101,6 +103,21 @@ class Store:
 
         self._retried(put)
 
+    def names(self, learned: Sequence[tuple[str, str, str]], now: float) -> None:
+        """Keep (camera, address, DNS name), the latest name of each address; the oldest go when there are too many."""
+        values = [(camera, ip, name.encode("utf-8", "replace").decode(), now) for camera, ip, name in learned]
+
+        def put() -> None:
+            with self._commit(durable=False):
+                self._db.executemany("INSERT OR REPLACE INTO names VALUES (?,?,?,?)", values)
+                self._db.execute(
+                    "DELETE FROM names WHERE (camera, ip) IN (SELECT camera, ip FROM names ORDER BY time DESC"
+                    " LIMIT -1 OFFSET ?)",
+                    (NAMES_KEPT,),
+                )
+
+        self._retried(put)
+
     def note_start(self, now: float) -> Run | None:
         """Begin a stretch of looking; the one before it, None when this is the first."""
 
@@ -151,7 +168,7 @@ class Store:
         """One step of the clean-up: rows older than `keep_days`, then, from 90 % of `max_mb` down to 80 %, the oldest
         rows that are no alerts, then the oldest closed alerts. Call again until it is 0: rows deleted, pages freed."""
         self._max_bytes = max_mb << 20
-        return self._retried(lambda: self._retain(now - keep_days * 86400.0))
+        return self._retried(lambda: self._retain(now - keep_days * 86400.0, now - NAMES_DAYS * 86400.0))
 
     def quick_check(self, limit_s: float = 60.0, give_way: Callable[[], bool] = bool) -> bool:
         """Whether the check was done; not, when `limit_s` was too short or `give_way` said so. A damaged file is put
@@ -331,7 +348,7 @@ class Store:
         pages = self._db.execute("PRAGMA page_count").fetchone()[0]
         return pages, pages - self._db.execute("PRAGMA freelist_count").fetchone()[0]
 
-    def _retain(self, cutoff: float) -> int:
+    def _retain(self, cutoff: float, names_cutoff: float) -> int:
         before = self._db.total_changes
         self._db.execute(f"PRAGMA max_page_count={self._max_pages()}")
         with self._commit(durable=False):
@@ -343,8 +360,10 @@ class Store:
                 "alerts WHERE state = 'closed' AND raised < :cutoff AND time < :cutoff",
                 "runs WHERE beat < :cutoff",
                 "devices WHERE last_time < :cutoff",
+                "names WHERE time < max(:cutoff, :names)",
             ):
-                self._db.execute(f"DELETE FROM {what}", {"cutoff": cutoff, "step": STEP_ROWS})  # noqa: S608
+                values = {"cutoff": cutoff, "names": names_cutoff, "step": STEP_ROWS}
+                self._db.execute(f"DELETE FROM {what}", values)  # noqa: S608
             decisions.forget(self._db, cutoff)
         pages, used = self._pages()
         if used > self._max_pages() * (0.8 if self._shrinking else 0.9):

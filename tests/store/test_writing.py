@@ -16,7 +16,7 @@ import pytest
 from camguard.errors import StoreError
 from camguard.events import SeenDevice
 from camguard.store import Reader, Row, Store, StoreTakenError, rfc3339
-from camguard.store.schema import DAMAGED_KEPT, DEVICES_KEPT, VERSION
+from camguard.store.schema import DAMAGED_KEPT, DEVICES_KEPT, NAMES_KEPT, VERSION
 from tests.store.rows import T0, alert, session
 
 ROOT = str(Path(__file__).parents[2])
@@ -400,3 +400,23 @@ def test_a_full_disk_is_said_in_one_line_and_loses_nothing(tmp_path: Path) -> No
     done = subprocess.run([*command, ROOT], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("ok")
+
+
+def test_the_names_that_a_camera_was_told_are_kept_and_forgotten(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "guard.db")
+    day = 86_400.0
+    store.names([("porch", "203.0.113.9", "old.example.com"), ("porch", "203.0.113.8", "up.example.com")], T0)
+    store.names([("porch", "203.0.113.9", "new.example.com"), ("shed", "203.0.113.9", "x\udce9.example")], T0 + 5 * day)
+    reader = Reader(store.path)
+    told = [("porch", "203.0.113.9", "new.example.com"), ("shed", "203.0.113.9", "x?.example")]
+    assert reader.names() == [("porch", "203.0.113.8", "up.example.com"), *told]
+    assert reader.names(since=T0 + 1) == told
+    store.retain(365, 256, T0 + 31 * day)
+    assert reader.names() == told, "what is older than 30 days is somebody else's address by now"
+    store.retain(2, 256, T0 + 8 * day)
+    assert reader.names() == [], "never longer than the record is kept"
+    store.names([("porch", f"2001:db8::{number:x}", "n") for number in range(NAMES_KEPT)], T0 + 9 * day)
+    store.names([("porch", "203.0.113.7", "last")], T0 + 10 * day)
+    assert len(reader.names()) == NAMES_KEPT
+    assert reader.names()[-1] == ("porch", "203.0.113.7", "last")
+    store.close()
