@@ -528,6 +528,7 @@ INLINE int begins(struct __sk_buff *skb, struct work *work)
 
 	if (bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 4))
 		return 0;
+	asm volatile("" : "+r"(work)); /* else the compiler parks the place over the call, and a barrier comes with it */
 	word = work->w[ABOVE / 4];
 	if ((word & 0x6060) != 0x4040) /* two capitals */
 		return 0;
@@ -602,14 +603,14 @@ INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window
 	return 1;
 }
 
-/* Whether the content of this TCP or UDP packet is worth reading, and the budgets allow it. */
-INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow, int up)
+/* Whether the content of this TCP or UDP packet is worth reading, and the budgets allow it; `known`: there is a flow. */
+INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow, int up, int known)
 {
 	int opening = 0;
 
 	if ((work->proto != TCP && work->proto != UDP) || work->inner)
 		return 0;
-	if (work->length && flow && (up ? flow->said_up : flow->said_down) < FIRST) {
+	if (work->length && known && (up ? flow->said_up : flow->said_down) < FIRST) {
 		opening = 1;
 		if (up)
 			flow->said_up++;
@@ -624,21 +625,31 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 		return 0;
 	if (work->sport == 53 || work->dport == 53)
 		return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
-	if ((up || !flow || work->length > SHORT) && (work->proto != TCP || !begins(skb, work)))
+	if ((up || !known || work->length > SHORT) && (work->proto != TCP || !begins(skb, work)))
 		return 0;
-	if (flow && !spend_flow(book, flow, up, work->now >> 30))
+	if (known && !spend_flow(book, flow, up, work->now >> 30))
 		return 0;
 	return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
 }
 
 FUNCTION int hands_up_sent(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow)
 {
-	return hands_up(skb, work, book, flow, 1);
+	return hands_up(skb, work, book, flow, 1, 1);
 }
 
 FUNCTION int hands_up_received(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow)
 {
-	return hands_up(skb, work, book, flow, 0);
+	return hands_up(skb, work, book, flow, 0, 1);
+}
+
+FUNCTION int hands_up_sent_other(struct __sk_buff *skb, struct work *work, struct book *book)
+{
+	return hands_up(skb, work, book, 0, 1, 0);
+}
+
+FUNCTION int hands_up_received_other(struct __sk_buff *skb, struct work *work, struct book *book)
+{
+	return hands_up(skb, work, book, 0, 0, 0);
 }
 
 /* Make the entry of the connection in work->key; nothing when there is no room. */
@@ -766,7 +777,7 @@ INLINE int account(struct __sk_buff *skb, struct work *work, int up)
 		if (!flow) {
 			ADD(book->overflow, 1);
 			count_other(work, book, up);
-			return up ? hands_up_sent(skb, work, book, 0) : hands_up_received(skb, work, book, 0);
+			return up ? hands_up_sent_other(skb, work, book) : hands_up_received_other(skb, work, book);
 		}
 	}
 	flow->last_ns = work->now;

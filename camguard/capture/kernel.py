@@ -39,8 +39,8 @@ _BOOK = struct.Struct("=4Q6QQQ4Q18xBx6s6x")
 
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000
-#: New one-packet connections told in one second; the rest (a flood) is told in the seconds after, or - so that what was
-#: told of each stays small - when there are so many in all, each with its second packet or at its end.
+#: New one-packet connections told in one second; the rest (a flood) is told in the seconds after. What was told of each
+#: must be kept: beyond so many in all, those of a flooded camera wait for their second packet, their end, or room.
 _MOST_NEW = 3_072
 _MOST_TOLD = 12_800
 _MOST_GONE = 4_096
@@ -67,7 +67,7 @@ class KernelLedger:
         self._others: dict[int, tuple[int, ...]] = {}
         self._deleted: dict[int, int] = {}
         self._read_ns = 0
-        self._behind = False  # new connections wait to be told
+        self._waiting = False  # new connections wait to be told
         self._missed = 0
         self._past = [0, 0]  # overflow and spent of cameras that are guarded no longer
         self._taps: list[Tap] = []
@@ -147,9 +147,11 @@ class KernelLedger:
         """Read the table: the differences, and into `over` the keys of what is to be forgotten."""
         now_ns = time.monotonic_ns()
         since_ns = self._read_ns - _SLACK_NS
-        crowded = self._is_crowded()
+        crowded, flooded = self._crowds()
         new = 0
         told = self._told
+        behind = self._waiting and len(told) < _MOST_TOLD
+        self._waiting = self._waiting and not behind
         alike: dict[bytes, bytes] = {}
         for keys, values in self._flows.batches():
             for place, (last_ns, flags_up, flags_down, proto, up, down) in enumerate(_PEEK.iter_unpack(values)):
@@ -161,7 +163,7 @@ class KernelLedger:
                     ):
                         over.append(bytes(keys[place * 24 : place * 24 + 24]))
                         continue
-                    if not self._behind:
+                    if not behind:
                         continue
                 key = bytes(keys[place * 24 : place * 24 + 24])
                 sums = bytes(values[place * 96 : place * 96 + _SUMS])
@@ -169,16 +171,14 @@ class KernelLedger:
                 if before == sums:
                     continue
                 if before is _NOTHING and up + down <= THIN:
-                    if len(told) >= _MOST_TOLD:
-                        continue
                     new += 1
-                    if new > _MOST_NEW:
+                    if new > _MOST_NEW or (len(told) >= _MOST_TOLD and key[:2] in flooded):
+                        self._waiting = True
                         continue
                     sums = alike.setdefault(sums, sums)  # the entries of a flood are all the same
                 told[key] = sums
                 yield self._count(key, bytes(values[place * 96 : place * 96 + 96]), before, at, False)
         self._read_ns = now_ns
-        self._behind = new > _MOST_NEW
 
     def _count(self, key: bytes, value: bytes, before: bytes, at: float, closed: bool) -> FlowCount:
         """The difference between an entry and what was told of it before."""
@@ -196,10 +196,14 @@ class KernelLedger:
             bool(first_up), self._macs.get(mac, mac), closed,
         )  # fmt: skip
 
-    def _is_crowded(self) -> bool:
-        """Whether three quarters of the table, or of one camera's share, are used."""
-        used = [self._book(host.number)[15] - self._deleted[host.number] for host in self._hosts]
-        return is_crowded(sum(used), self._capacity) or is_crowded(max(used, default=0), self._share)
+    def _crowds(self) -> tuple[bool, set[bytes]]:
+        """Whether three quarters of the table, or of one camera's share, are used; and the cameras that use more than
+        half of their share, as their keys begin."""
+        used = {host.number: self._book(host.number)[15] - self._deleted[host.number] for host in self._hosts}
+        crowded = is_crowded(sum(used.values()), self._capacity) or is_crowded(
+            max(used.values(), default=0), self._share
+        )
+        return crowded, {struct.pack("=H", number) for number, count in used.items() if count > self._share // 2}
 
     def _take_away(self, at: float, keys: list[bytes]) -> Iterator[FlowCount]:
         """Forget these connections; the last word of each."""

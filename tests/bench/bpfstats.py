@@ -27,7 +27,8 @@ def program_of(process: int) -> int:
     """The id of the one BPF program that a process holds open."""
     found = set()
     for path in Path(f"/proc/{process}/fdinfo").iterdir():
-        found |= {int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("prog_id:")}
+        with contextlib.suppress(FileNotFoundError):  # closed in the meantime
+            found |= {int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("prog_id:")}
     (program,) = found
     return program
 
