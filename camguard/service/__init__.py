@@ -19,7 +19,6 @@ from camguard.config import Config, Paths
 from camguard.errors import CaptureError, StoreError
 from camguard.events import hosts_of
 from camguard.service import lean, machine
-from camguard.service.resume import Left, what_was_left
 from camguard.service.sdnotify import Manager
 from camguard.service.writer import Printer, Writer, note
 from camguard.store import Store, StoreTakenError
@@ -102,6 +101,7 @@ def guard(
 ) -> int:
     """Everything after the rights are gone: the store, the threads, the loop."""
     from camguard.service.loop import Service
+    from camguard.service.resume import Left, what_was_left
 
     printer = Printer(sys.stdout.fileno() if sys.stdout else 1)
 
