@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -146,6 +147,41 @@ ROWS = [
         alert(state="closed", time=RAISED + 845, ended=RAISED + 840, bytes_up=104_000_000),
         "Watching ended: Nursery, 14 minutes",
         "An address of OVH in France (51.68.x.x) received live video from 22:14 to 22:28 (104 MB)."
+        " The record is kept. Not you? Safe next steps: docs/safety.md",
+    ),
+    (
+        alert(state="update", time=RAISED + 14),
+        "Somebody is watching: Nursery",
+        "Since 22:14, live video is going to an address of OVH in France (51.68.x.x). It is none of your devices and"
+        " nothing you expect. Was this you?",
+    ),
+    (
+        alert(state="update", time=RAISED + 14, type="lan-stream", peer=Peer("192.168.1.77", 1, scope="lan")),
+        "Somebody at home is watching: Nursery",
+        "Since 22:14, live video is going to an unknown device in your home network (192.168.1.77)."
+        " Name it if it is yours.",
+    ),
+    (
+        alert(state="update", time=RAISED + 720, count=3),
+        "Still watching Nursery (3rd time)",
+        "Since 22:14, live video is going to an address of OVH in France (51.68.x.x). Was this you?",
+    ),
+    (
+        alert(state="closed", time=RAISED + 845, ended=RAISED + 140, count=2, bytes_up=104_000_000),
+        "Watching ended: Nursery, 2 times",
+        "An address of OVH in France (51.68.x.x) received live video 2 times between 22:14 and 22:16 (104 MB)."
+        " The record is kept. Not you? Safe next steps: docs/safety.md",
+    ),
+    (
+        alert(peer=Peer("2001:db8::1", 1, scope="gateway")),
+        "Somebody is watching: Nursery",
+        "Since 22:14, live video is going through your router (2001:db8::1), which hides who gets it."
+        " No rule of yours speaks of it. Was this you?",
+    ),
+    (
+        alert(peer=Peer("192.168.1.1", 1, scope="gateway"), state="closed", ended=RAISED + 840),
+        "Watching ended: Nursery, 14 minutes",
+        "Somebody behind your router (192.168.1.1) received live video from 22:14 to 22:28 (0 bytes)."
         " The record is kept. Not you? Safe next steps: docs/safety.md",
     ),
     (
@@ -375,7 +411,7 @@ def test_a_session_has_the_fields_of_the_contract() -> None:
 def test_an_alert_has_the_fields_of_the_contract() -> None:
     made = report.as_dict(alert(peer=None, session=None), ZONE)
     names = "kind time camera id type severity title body confidence reason evidence peer session raised started count"
-    assert " ".join(made) == f"{names} state"
+    assert " ".join(made) == f"{names} state ended bytes_up detail"
     assert made["peer"] is None
     assert made["session"] is None
     assert made["raised"] == "2026-11-24T21:14:00.250Z"
@@ -434,6 +470,18 @@ def test_lines() -> None:
     assert report.line(SESSION, ZONE) == (
         "22:14:00 Nursery: live video with OVH, France (certain) since 22:14, 3 kbit/s"
     )
+    assert report.line(replace(SESSION, rate_kbps=0), ZONE).endswith("(certain) since 22:14"), "nothing measured yet"
+    for event, words in (
+        (Notice(RAISED, None, "guard-start", "camguard began to look at eth0"), "camguard began to look at eth0"),
+        (Notice(RAISED, "Nursery", "new-device", ""), "Nursery: new device"),
+        (Health(RAISED, "budget-spent", 23.0, "23 packets were too many"), "23 packets were too many"),
+        (Health(RAISED, "memory", 41.5, "MB"), "camguard uses 41.5 MB of memory"),
+        (Health(RAISED, "cpu", 3.0, "percent of one core"), "camguard uses 3 percent of one processor core"),
+        (Health(RAISED, "store", 2.5, "MB"), "the record takes 2.5 MB"),
+        (Health(RAISED, "store", 1.0, "the record was damaged"), "the record was damaged"),
+        (Health(RAISED, "odd-thing", 7.0), "odd thing: 7"),
+    ):
+        assert report.line(event, ZONE) == f"22:14:00 {words}"
     assert report.line(alert(), ZONE, dated=True).startswith(
         "24 Nov 22:14:00 critical: Somebody is watching: Nursery. "
     )

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from camguard.report.alerts import SETTLED
+from camguard.report.alerts import FRESH_S, SETTLED
 from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, clean, clock, cut, duration, name, seconds_of, when
 
 Detail = Literal["full", "short", "discreet"]
@@ -95,8 +95,13 @@ def _short(alert: Mapping[str, Any], zone: str) -> tuple[str, str]:
     if alert["state"] == "closed":
         if title.startswith(SETTLED):
             return "Settled", f"{what}, since {since}: you said that it is fine. camguard goes on looking."
-        return f"It ended after {duration(time - started)}", f"{what}: that was from {since} to {clock(time, zone)}."
-    length = f": {duration(time - started)}" if alert["state"] == "update" else ""
+        ended = seconds_of(alert["ended"]) if alert.get("ended") else time
+        if alert["count"] > 1:
+            words = f"{what}, {alert['count']} times between {since} and {clock(ended, zone)}."
+            return f"It ended, {alert['count']} times in all", words
+        return f"It ended after {duration(ended - started)}", f"{what}: that was from {since} to {clock(ended, zone)}."
+    goes_on = alert["state"] == "update" and alert["count"] < 2 and time - started >= FRESH_S
+    length = f": {duration(time - started)}" if goes_on else ""
     return f"{what}{length}", f"Since {since}. Which camera, and who: camguard alerts"
 
 

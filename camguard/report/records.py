@@ -72,6 +72,9 @@ def _alert_dict(event: Alert, zone: str) -> dict[str, Any]:
         "started": rfc3339(event.started),
         "count": event.count,
         "state": event.state,
+        "ended": rfc3339(event.ended),
+        "bytes_up": event.bytes_up,
+        "detail": dict(event.detail),
     }
 
 
@@ -123,12 +126,26 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
         return f"{at} {session_words(event, zone)}"
     if isinstance(event, Notice):
         camera = f"{name(event.camera, MAX_CAMERA)}: " if event.camera else ""
-        return f"{at} {camera}{name(event.what, 20)}: {clean(event.detail, 160)}"
+        return f"{at} {camera}{notice_words(event)}"
     if isinstance(event, Decision):
         return f"{at} decision {event.number}: {decision_words(event, zone)}"
-    return (
-        f"{at} health: {name(event.what, 40)} {event.value:g}{' ' + clean(event.detail, 120) if event.detail else ''}"
-    )
+    return f"{at} {health_words(event)}"
+
+
+def notice_words(event: Notice) -> str:
+    """What happened, as the one who saw it wrote it down; else its name."""
+    return clean(event.detail, 160) or name(event.what.replace("-", " "), 40)
+
+
+def health_words(event: Health) -> str:
+    """How the guard does, in a sentence: "camguard uses 41.5 MB of memory"."""
+    words_of = {
+        ("memory", "MB"): f"camguard uses {event.value:g} MB of memory",
+        ("cpu", "percent of one core"): f"camguard uses {event.value:g} percent of one processor core",
+        ("store", "MB"): f"the record takes {event.value:g} MB",
+    }
+    own = words_of.get((event.what, event.detail))
+    return own or clean(event.detail, 160) or f"{name(event.what.replace('-', ' '), 40)}: {event.value:g}"
 
 
 def decision_words(event: Decision, zone: str) -> str:
@@ -136,12 +153,16 @@ def decision_words(event: Decision, zone: str) -> str:
     camera = name(event.camera, MAX_CAMERA) if event.camera else "every camera"
     until = f" until {when(event.until, event.time, zone)}" if event.until is not None else ""
     viewer = who_short(event.peer) if event.peer else "somebody"
+    which = camera if event.camera else "any camera"
+    over = event.until is not None and event.until <= event.time  # "silence" for no time takes one back
     how_long = {"once": ", this time only", "always": ", from now on"}.get(event.mode or "", until)
     words_of = {
         "allow": f"{camera} may be viewed by {viewer}{how_long}",
         "revoke": f"decision {event.revokes} is taken back",
         "watching": f"the owner is watching {camera}{until}",
-        "silence": f"no notifications about {camera if event.camera else 'any camera'}{until}; the record goes on",
+        "silence": f"the silence about {which} is ended"
+        if over
+        else f"no notifications about {which}{until}; the record goes on",
         "presence": clean(event.detail, 60),
     }
     return f"{words_of[event.what]} ({clean(event.who, 40)})"
@@ -178,4 +199,5 @@ def session_words(event: Session, zone: str) -> str:
     if event.state == "closed":
         length = duration((event.ended if event.ended is not None else event.time) - event.started)
         return f"{text} ended after {length}, {size(event.bytes_up)}"
-    return f"{text} since {clock(event.started, zone)}, {event.rate_kbps} kbit/s"
+    rate = f", {event.rate_kbps} kbit/s" if event.rate_kbps else ""  # at its opening nothing was measured yet
+    return f"{text} since {clock(event.started, zone)}{rate}"

@@ -5,8 +5,8 @@ from typing import Any
 
 from camguard import report
 from camguard.config import Paths
-from camguard.events import Session
-from camguard.report.records import decision_words
+from camguard.events import Health, Notice, Session
+from camguard.report.records import decision_words, health_words, notice_words
 from camguard.review.table import Cell, Row, show
 from camguard.review.terminal import Asked, View, footer, found_in
 from camguard.store import decision_of
@@ -48,11 +48,10 @@ def _words(kind: str, body: dict[str, Any], view: View) -> str:
     if kind == "decision":
         decision = decision_of(body)
         return "" if decision is None else f"{decision.number}: {decision_words(decision, view.zone)}"
-    detail = report.clean(str(body.get("detail") or ""), 200)
-    what = report.clean(str(body["what"]).replace("-", " "), 40)
+    at, what, detail = report.seconds_of(body["time"]), str(body["what"]), str(body.get("detail") or "")
     if kind == "health":
-        return f"{what} {body['value']:g}{', ' + detail if detail else ''}"
-    return f"{what}: {detail}"
+        return health_words(Health(at, what, float(body["value"]), detail))
+    return notice_words(Notice(at, camera, what, detail))
 
 
 def _session(body: dict[str, Any]) -> Session:

@@ -434,10 +434,11 @@ class Service:
 
 
 def _gap_words(begun: float, ended: float, zone: str) -> str:
-    return (
-        f"camguard did not look from {report.when(begun, ended, zone)} to {report.clock(ended, zone)}"
-        f" ({report.duration(ended - begun)})"
-    )
+    first, last = report.when(begun, ended, zone), report.clock(ended, zone)
+    length = report.duration(ended - begun)
+    if first == last:
+        return f"camguard did not look for {length} at {first}"
+    return f"camguard did not look from {first} to {last} ({length})"
 
 
 def _priority(event: Event) -> int:

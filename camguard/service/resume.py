@@ -92,10 +92,20 @@ def alert_of(body: dict[str, Any]) -> Alert | None:
             **times,  # type: ignore[arg-type]
             evidence=tuple(body["evidence"]),
             peer=report.peer_of(body["peer"]),
+            ended=store.seconds(body.get("ended")),
+            bytes_up=int(body.get("bytes_up") or 0),
+            detail=_detail(body.get("detail")),
         )
-        return with_detail(alert)
-    except (KeyError, TypeError):
+        return alert if alert.detail else with_detail(alert)
+    except (KeyError, TypeError, ValueError):
         return None
+
+
+def _detail(kept: object) -> dict[str, str | int | float | None]:
+    """What the words of the alert need; nothing where a version before this one wrote it."""
+    if not isinstance(kept, dict):
+        return {}
+    return {str(key): value for key, value in kept.items() if value is None or isinstance(value, str | int | float)}
 
 
 def row_of(event: Event, zone: str = "UTC") -> Row:

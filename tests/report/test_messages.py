@@ -68,6 +68,12 @@ SHORT = [
         "It ended after 14 minutes",
         "Somebody is watching a camera: that was from 22:14 to 22:28. [a7f0]",
     ),
+    ({"state": "update", "time": RAISED + 14}, "Somebody is watching a camera", None),
+    (
+        {"state": "closed", "time": RAISED + 840, "ended": RAISED + 120, "count": 2},
+        "It ended, 2 times in all",
+        "Somebody is watching a camera, 2 times between 22:14 and 22:16. [a7f0]",
+    ),
     (
         {"state": "closed", "time": RAISED + 60, "detail": {"settled": "you said that it was you (decision 3)"}},
         "Settled",

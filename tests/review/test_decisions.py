@@ -163,11 +163,11 @@ def test_log_is_everything_in_its_order(house: House, capsys: Out) -> None:
     for line, end in zip(
         lines[1:],
         (
-            "- notice guard start: camguard began to look at eth0",
+            "- notice camguard began to look at eth0",
             "nursery session live video with OVH, France (certain, unexpected) since",
             "nursery alert critical: Somebody is watching: nursery [a7f3]",
             "nursery decision 1: nursery may be viewed by OVH, France, this time only (terminal, bob)",
-            "- health memory 41.5, MB",
+            "- health camguard uses 41.5 MB of memory",
             "5 events since",
         ),
         strict=True,

@@ -250,6 +250,27 @@ def test_an_interface_that_goes_is_told_by_the_running_guard_and_shown_in_the_li
         assert (shown["camera"], shown["severity"], shown["state"]) == (None, "info", "open")
     finally:
         guard.close()
+def test_a_guard_started_again_at_once_records_the_gap_and_raises_nothing(tmp_path: Path) -> None:
+    first, second = Guard(tmp_path), None
+    try:
+        first.line("camguard is looking")
+        assert first.stop() == 0
+        time.sleep(1.5)
+        second = Guard(tmp_path)
+        second.line("camguard is looking")
+        assert second.stop() == 0
+        reader = store.Reader(second.database)
+        gaps = [one["detail"] for one in reader.log(kinds=("notice",)) if one["what"] == "gap"]
+        reader.close()
+        assert _alerts(second) == []
+    finally:
+        for guard in (first, second):
+            if guard is not None:
+                guard.close()
+    assert len(gaps) == 1
+    assert "did not look for" in gaps[0]
+
+
 
 
 def _until_shown(guard: Guard) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ def test_killed_and_back_the_alert_goes_on_and_the_gap_is_told(guards: Any) -> N
     died = time.time()
     time.sleep(1.5)
     again = guards("quiet.pcap")
-    assert "camguard did not look from" in again.line("gap:")
+    again.line("camguard did not look")
     again.line("looking")
     time.sleep(1.2)
     assert [body["id"] for body in again.now()["alerts"]] == [body["id"] for body in before]
@@ -212,7 +212,7 @@ def test_the_watchdog_is_fed_and_starves_when_the_process_stands(guards: Any) ->
     assert guard.heard(6.5) is None, "a stopped guard fed its watchdog"
     guard.process.send_signal(signal.SIGCONT)
     assert "WATCHDOG=1" in (guard.heard(3) or "")
-    assert "camguard did not look from" in guard.line("gap:")
+    guard.line("camguard did not look")
     assert guard.stop() == 0
     gaps = Reader(guard.database).looked(time.time() - 60, time.time()).gaps
     assert any(5.0 < end - begin < 12.0 for begin, end in gaps), gaps
