@@ -382,7 +382,7 @@ def machine() -> str:
         "",
     )
     day = datetime.datetime.now(datetime.UTC).date()
-    return f"Measured {day} on {os.cpu_count()} cores of {model or platform.machine()}, kernel {platform.release()}, Python {platform.python_version()}; other jobs were running.\n\n"
+    return f"Measured {day} on {os.cpu_count()} cores of {model or platform.machine()}, kernel {platform.release()}, Python {platform.python_version()}; load {os.getloadavg()[0]:.1f} at the start.\n\n"
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
-"""The guard itself, as its unit runs it: an ordinary user with two rights; start, rest, a flood, alerts; what it costs.
+"""The guard itself, as its unit runs it: an ordinary user with two rights; start, rest, a flood, alerts; its cost.
 
-Loaded by root the kernel trusts its program and leaves the speculation barriers out: those would be prettier figures."""
+Loaded by root, its kernel program would be trusted and have no speculation barriers: prettier figures, but not true.
 
 import contextlib
 import json
@@ -39,8 +39,9 @@ class Guard:
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [
-                *_AS_NOBODY, str(Path(sys.executable).with_name("camguard")), "guard", "--json", "--config", str(config),
-                "--interface", interface, "--state-dir", str(folder / "state"), "--runtime-dir", str(folder / "run"),
+                *_AS_NOBODY, str(Path(sys.executable).with_name("camguard")), "guard", "--json",
+                "--config", str(config), "--interface", interface,
+                "--state-dir", str(folder / "state"), "--runtime-dir", str(folder / "run"),
             ],
             stdout=self._out, stderr=subprocess.STDOUT, cwd=ROOT,
         )  # fmt: skip
