@@ -36,6 +36,14 @@ def _length_s(alert: Alert) -> float:
     return (alert.ended if alert.ended is not None else alert.time) - alert.started
 
 
+FRESH_S = 60.0
+
+
+def _news(alert: Alert) -> bool:
+    """Whether it is told as something new: opened, or surer right after that."""
+    return alert.state == "open" or (alert.state == "update" and alert.count < 2 and _length_s(alert) < FRESH_S)
+
+
 def _since(alert: Alert, zone: str) -> str:
     return when(alert.started, alert.time, zone)
 
@@ -83,6 +91,8 @@ def _goes(alert: Alert, zone: str) -> str:
     since, what = _since(alert, zone), _doing(alert)[1]
     maker = _through(alert)
     target = f"through the maker's cloud ({maker})" if maker else f"to {who(alert.peer)}"
+    if _hidden(alert) and not maker:
+        target = f"through {who(alert.peer)}, which hides who gets it"
     if alert.confidence == "certain":
         return f"Since {since}, {what} is going {target}."
     if alert.confidence == "likely":
@@ -90,14 +100,20 @@ def _goes(alert: Alert, zone: str) -> str:
     return f"Since {since}, much is going {target}; camguard cannot tell if it is video."
 
 
+def _hidden(alert: Alert) -> bool:
+    """Whether all that is seen of the viewer is the router."""
+    return alert.peer is not None and alert.peer.scope == "gateway" and not alert.peer.device
+
+
 def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     """remote-stream, and what all alerts about viewing share: still, ended."""
     doing, _ = _doing(alert)
     if alert.state == "closed":
         return _watching_ended(alert, camera, zone)
-    if alert.state == "update":
+    if not _news(alert):
         sure = "Still watching" if alert.confidence == "certain" else "Perhaps still watching"
-        return f"{sure} {camera}: {duration(_length_s(alert))}", f"{_goes(alert, zone)} Was this you?"
+        how_long = _again(alert) or f": {duration(_length_s(alert))}"  # with pauses in it there is no one length
+        return f"{sure} {camera}{how_long}", f"{_goes(alert, zone)} Was this you?"
     if alert.confidence == "unsure":
         title = f"Cannot tell if {camera} is being watched"
     elif alert.confidence == "likely":
@@ -110,6 +126,8 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     usual = capital(USUAL_REASON)
     if alert.peer is not None and alert.peer.device:
         usual = "No rule of yours allows it"
+    elif _hidden(alert):
+        usual = "No rule of yours speaks of it"
     return title, _fit(_goes(alert, zone), f"{_reason(alert) or usual}.", "Was this you?")
 
 
@@ -118,10 +136,15 @@ def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     length, what = duration(_length_s(alert)), _doing(alert)[1]
     first, last = when(alert.started, ended, zone), clock(ended, zone)
     span = f"from {first} to {last}" if first != last else f"at {first}"
+    if alert.count > 1:  # with pauses, of which the alert does not say how long they were
+        length = f"{alert.count} times"
+        span = f"{length} between {first} and {last}" if first != last else f"{length} at {first}"
     span += f" ({size(alert.bytes_up)})"
     got = f"received {what}" if alert.confidence == "certain" else f"may have received {what}"
     maker = _through(alert)
     target = f"The maker's cloud ({maker})" if maker else capital(who(alert.peer))
+    if _hidden(alert) and not maker:
+        target = f"Somebody behind {who(alert.peer)}"
     title = f"Watching ended: {camera}, {length}"
     if alert.confidence != "certain":
         title = f"It ended: {camera}, {length}"
@@ -129,7 +152,7 @@ def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
 
 
 def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
-    if alert.state != "open":
+    if not _news(alert):
         return _watching(alert, camera, zone)
     doing, _ = _doing(alert)
     if alert.confidence == "certain":
@@ -145,7 +168,7 @@ def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
 
 
 def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
-    if alert.state != "open":
+    if not _news(alert):
         return _watching(alert, camera, zone)
     sure = "Watched" if alert.confidence == "certain" else "Perhaps watched"
     why = _reason(alert) or "You said that nobody may watch now"
