@@ -1,6 +1,6 @@
 """The guard itself, as its unit runs it: an ordinary user with two rights; start, rest, a flood, alerts; its cost.
 
-Loaded by root, its kernel program would be trusted and have no speculation barriers: prettier figures, but not true.
+Loaded by root, its kernel program would be trusted and have no speculation barriers: prettier figures, not true."""
 
 import contextlib
 import json
