@@ -17,6 +17,7 @@ from camguard.health import BAD_LOSS
 
 LONG_S = 600.0  # contract.md: guard-blind of over 10 minutes is a warning
 CALM_S, CALM_MOST_S = 60.0, 3600.0  # without a bad look before it is over; doubled each time it comes back
+TOLD_GAP_S = 15.0  # as of a guard that is silent; a shorter gap, such as a restart by hand, is in the record alone
 GOOD_LOSS = BAD_LOSS / 2  # between the two it stays as it is
 MATTERS_MAX = 64
 
@@ -115,12 +116,14 @@ class Blind:
 
 
 def restarted(until: float, now: float, boot: float) -> list[Alert]:
-    """A start after a gap (wall clock): the guard looked until `until`, and looks again since `now`.
+    """A start after a gap (wall clock): the guard looked until `until`, and looks again since `now`; none if short.
 
     Info: deliver and the companion tell of a guard that is silent. Where the machine itself was off for long (it was
     booted at `boot`) nobody could, and it is a warning.
     """
     gap_s = now - until
+    if gap_s < TOLD_GAP_S:
+        return []
     severity: Literal["info", "warning"] = "warning" if gap_s > LONG_S and until < boot else "info"
     opened = replace(
         _alert("restarted", "", 0.0, now, 0.0), severity=severity, started=until, detail=_detail("restarted", gap=gap_s)

@@ -17,7 +17,7 @@ from camguard import report, store
 from camguard.capture import Source
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
-from camguard.events import Alert, Event, Frame, Health, Notice, Session, hosts_of
+from camguard.events import Alert, Decision, Event, Frame, Health, Notice, Session, hosts_of
 from camguard.guard import Guard
 from camguard.health import LOOK_S, Watch
 from camguard.places import Places
@@ -338,8 +338,8 @@ class Service:
             return report.to_json(row.body)
         if self.foreground:
             return report.line(event, self.config.home.timezone)
-        if isinstance(event, Session):
-            return None
+        if isinstance(event, Session) or (isinstance(event, Decision) and event.what == "presence"):
+            return None  # the journal keeps who was home for longer than a day
         return f"<{_priority(event)}>{report.line(event, self.config.home.timezone)}"
 
     def _problems(self) -> list[str]:

@@ -18,6 +18,7 @@ from camguard.store.now import boot_id, boottime_s, seconds
 from camguard.store.schema import Row
 
 DECISIONS_KEPT = 5000  # over ones; what holds is never deleted
+PRESENCE_S = 23 * 3600.0  # who was home is kept for 24 h at most, and the clean-up comes once an hour
 _RTC = Path("/sys/class/rtc")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _ERROR, _UNSYNC = 5, 0x40  # TIME_ERROR, STA_UNSYNC (adjtimex(2))
@@ -28,6 +29,11 @@ SELECT = (
 
 #: Of a row: nothing but the clock can have ended it.
 MAY_HOLD = "(what <> 'revoke' AND revoked_at IS NULL AND used_at IS NULL)"
+
+#: A row of log that says who was home; a damaged body is none. CASE: json_extract must not see a damaged one.
+SAYS_PRESENCE = (
+    "(kind = 'decision' AND CASE WHEN json_valid(body) THEN json_extract(body, '$.what') = 'presence' ELSE 0 END)"
+)
 
 LATEST_SILENCES = (
     f"{SELECT} WHERE what='silence' AND alert IS NULL AND revoked_at IS NULL AND id IN"  # noqa: S608
@@ -142,8 +148,11 @@ def viewing_ended(db: sqlite3.Connection, row: Row) -> None:
     )
 
 
-def forget(db: sqlite3.Connection, cutoff: float) -> None:
-    """Drop what is over and older than `cutoff`, and the oldest of too many; in the caller's transaction."""
+def forget(db: sqlite3.Connection, cutoff: float, presence_cutoff: float) -> None:
+    """Drop what is over and older than `cutoff`, who was home before `presence_cutoff`, also in log, and the oldest of
+    too many; in the caller's transaction."""
+    db.execute("DELETE FROM decisions WHERE what = 'presence' AND time < ?", (presence_cutoff,))
+    db.execute(f"DELETE FROM log WHERE time < ? AND {SAYS_PRESENCE}", (presence_cutoff,))  # noqa: S608
     over = (
         "(what IN ('revoke', 'presence') OR revoked_at IS NOT NULL OR used_at IS NOT NULL OR"
         " (until IS NOT NULL AND until < :cutoff))"

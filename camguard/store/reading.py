@@ -11,7 +11,7 @@ from typing import Any
 
 from camguard.errors import StoreError
 from camguard.events import Decision, SeenDevice
-from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SELECT, Kept, kept
+from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SAYS_PRESENCE, SELECT, Kept, kept
 from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, is_damage, sentence
 
 
@@ -93,11 +93,15 @@ class Reader:
         limit: int = 1000,
         kinds: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        """Every event of the range in the order of writing, oldest first; the newest `limit` where there are more."""
+        """Every event of the range in the order of writing, oldest first; the newest `limit` where there are more.
+
+        With `camera` also decisions that name none, which count for all of them. Never who was home.
+        """
         rows = self._ask(
-            "SELECT body FROM (SELECT seq, body FROM log WHERE (:until IS NULL OR time < :until) AND (:since IS NULL OR"
-            " time >= :since) AND (:camera IS NULL OR camera = :camera) AND (:kinds = '' OR instr(:kinds, ',' || kind"
-            " || ',') > 0) ORDER BY seq DESC LIMIT :limit) ORDER BY seq",
+            "SELECT body FROM (SELECT seq, body FROM log WHERE (:until IS NULL OR time < :until) AND (:since IS NULL OR"  # noqa: S608
+            " time >= :since) AND (:camera IS NULL OR camera = :camera OR (camera IS NULL AND kind = 'decision')) AND"
+            f" (:kinds = '' OR instr(:kinds, ',' || kind || ',') > 0) AND NOT {SAYS_PRESENCE}"
+            " ORDER BY seq DESC LIMIT :limit) ORDER BY seq",
             {
                 "since": since,
                 "until": until,

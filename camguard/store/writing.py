@@ -166,9 +166,11 @@ class Store:
 
     def retain(self, keep_days: int, max_mb: int, now: float) -> int:
         """One step of the clean-up: rows older than `keep_days`, then, from 90 % of `max_mb` down to 80 %, the oldest
-        rows that are no alerts, then the oldest closed alerts. Call again until it is 0: rows deleted, pages freed."""
+        rows that are no alerts, then the oldest closed alerts. Call again until it is 0: rows deleted, pages freed.
+        Who was home goes after a day whatever `keep_days` says."""
         self._max_bytes = max_mb << 20
-        return self._retried(lambda: self._retain(now - keep_days * 86400.0, now - NAMES_DAYS * 86400.0))
+        cutoffs = now - keep_days * 86400.0, now - NAMES_DAYS * 86400.0, now - decisions.PRESENCE_S
+        return self._retried(lambda: self._retain(*cutoffs))
 
     def quick_check(self, limit_s: float = 60.0, give_way: Callable[[], bool] = bool) -> bool:
         """Whether the check was done; not, when `limit_s` was too short or `give_way` said so. A damaged file is put
@@ -348,7 +350,7 @@ class Store:
         pages = self._db.execute("PRAGMA page_count").fetchone()[0]
         return pages, pages - self._db.execute("PRAGMA freelist_count").fetchone()[0]
 
-    def _retain(self, cutoff: float, names_cutoff: float) -> int:
+    def _retain(self, cutoff: float, names_cutoff: float, presence_cutoff: float) -> int:
         before = self._db.total_changes
         self._db.execute(f"PRAGMA max_page_count={self._max_pages()}")
         with self._commit(durable=False):
@@ -364,7 +366,7 @@ class Store:
             ):
                 values = {"cutoff": cutoff, "names": names_cutoff, "step": STEP_ROWS}
                 self._db.execute(f"DELETE FROM {what}", values)  # noqa: S608
-            decisions.forget(self._db, cutoff)
+            decisions.forget(self._db, cutoff, presence_cutoff)
         pages, used = self._pages()
         if used > self._max_pages() * (0.8 if self._shrinking else 0.9):
             self._shrinking = True

@@ -35,6 +35,11 @@ ROWS = [
         {"what": "silence", "camera": None, "until": TIME + 1800, "who": "mqtt"},
         "no notifications about any camera until 22:44; the record goes on (mqtt)",
     ),
+    (
+        {"what": "silence", "camera": None, "until": TIME, "who": "mqtt"},
+        "the silence about any camera is ended (mqtt)",
+    ),
+    ({"what": "silence", "until": TIME}, "the silence about porch is ended (terminal, bob)"),
     ({"what": "presence", "detail": "Anna's phone is home"}, "Anna's phone is home (terminal, bob)"),
 ]
 

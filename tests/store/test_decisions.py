@@ -161,6 +161,35 @@ def test_what_is_over_is_forgotten_and_what_holds_is_kept(store: Store) -> None:
     assert numbers(store, active=False) == [2]
 
 
+def test_who_was_home_is_gone_within_a_day_and_never_shown_with_a_time(store: Store) -> None:
+    """The clean-up comes once an hour: what it leaves must not be a day old before it comes again."""
+    now = time.time()
+    ages_h = (1.0, 22.9, 23.1, 48.0)
+    made = [
+        decision(number, "presence", camera=None, time=now - hours * 3600, until=now + 3600, detail="phone is home")
+        for number, hours in enumerate(ages_h, start=1)
+    ]
+    other = decision(5, "watching", time=now - 48 * 3600, until=now + 3600)
+    store.write([row(one) for one in [*made, other]], durable=True)
+    store.write([row(other)._replace(body={"what": "presence"}, kind="notice")], durable=True)
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE log SET body = substr(body, 1, 40) WHERE seq = 1")  # damaged
+    while store.retain(365, 256, now):
+        pass
+    assert numbers(store, active=False) == [5, 2, 1]
+    kept = db.execute("SELECT count(*) FROM log WHERE body LIKE '%phone is home%'").fetchone()
+    db.close()
+    assert kept == (1,), "the one of 22.9 hours"
+    assert [body.get("number") for body in Reader(store.path).log()] == [5, None]
+
+
+def test_log_of_one_camera_has_what_counts_for_every_camera(store: Store) -> None:
+    every, garage = decision(1, "watching", camera=None), decision(2, "watching", camera="garage")
+    health = Row("health", time.time(), None, None, None, {"kind": "health"})
+    store.write([row(every), row(garage), row(decision(3)), health], durable=True)
+    assert [body["number"] for body in Reader(store.path).log(camera="porch")] == [1, 3]
+
+
 def test_alerts_by_the_beginning_of_their_id(store: Store) -> None:
     for key in ("a7f3", "a7e1", "b000", "A_%x"):
         body = {"id": key, "raised": None}
