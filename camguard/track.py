@@ -10,8 +10,8 @@ from typing import NamedTuple
 from camguard.events import FIN, RST, SYN, TCP, FlowCount, Packet, unpack_key
 
 #: Connections that are known, and those of them that send so much that their seconds are kept.
-FLOWS_MAX, HEAVY_MAX = 8192, 4096
-HISTORY_S = 16
+FLOWS_MAX, HEAVY_MAX = 6144, 2048
+HISTORY_S = 10
 #: Payload bytes a second from the camera with which a history begins: less is keep-alive.
 HISTORY_FLOOR_BYTES = 400
 #: A longer break in sending ends a stretch (`Flow.busy_at`).

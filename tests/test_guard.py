@@ -115,6 +115,27 @@ def test_rtsp_and_its_rtp_are_one_session_that_teardown_ends() -> None:
     assert [alert.state for alert in alerts(events)] == ["open", "closed"]
 
 
+def test_a_look_that_is_over_before_its_media_is_counted_leaves_no_ghost() -> None:
+    transport = "RTP/AVP;unicast;client_port=6000-6001;server_port=7000-7001"
+    talk = Dialogue(100.9)
+    talk._seq = {True: 10_000, False: 10_000}
+    bye = [
+        talk.says(False, "TEARDOWN rtsp://x/ RTSP/1.0\nCSeq: 9\n\n"),
+        talk.says(True, "RTSP/1.0 200 OK\nCSeq: 9\n\n"),
+    ]
+    ends = (CAMERA_MAC, CAMERA_IP, 7000), (GATEWAY_MAC, STRANGER_IP, 6000)
+    items: list[object] = [*rtsp_view(100.5, transport=transport), *bye]
+    for number in range(8):
+        rtp = (
+            b"\x80\x60" + (1000 + number).to_bytes(2, "big") + (3000 * number).to_bytes(4, "big") + b"SSRC" + b"v" * 900
+        )
+        items.append(datagram(100.7 + 0.01 * number, *ends, rtp))
+    items += live(Connection(key_of(host_port=7000, peer_port=6000, proto=UDP), first_at=100.7), 101, 102)
+    _, events = run(HOME, items, until=130.0)
+    assert [session.state for session in sessions(events)] == ["open", "closed"]
+    assert [alert.state for alert in alerts(events)] == ["open", "closed"]
+
+
 def test_two_viewers_are_two_sessions_and_two_alerts() -> None:
     items = [*rtsp_view(100.5), *rtsp_view(101.5, peer_ip="203.0.113.10", peer_port=50001)]
     _, events = run(HOME, items, until=103.0)

@@ -16,11 +16,13 @@ MEDIA_PORTS_MAX = 64
 
 @dataclass(slots=True)
 class Call:
-    """One RTSP dialogue. `range`: PLAY asked for a moment in the past (recorded footage)."""
+    """One RTSP dialogue. `range`: PLAY asked for a moment in the past (recorded footage); `ended_at`: when its viewing
+    was over."""
 
     flow: Flow
     ports: set[tuple[int, bytes, str, int]] = field(default_factory=set)
     range: bool = False
+    ended_at: float = float("-inf")
 
 
 class Calls:
@@ -51,6 +53,11 @@ class Calls:
         return self._by_port.get((flow.host, flow.peer, "peer", flow.peer_port)) or self._by_port.get(
             (flow.host, flow.peer, "camera", flow.host_port)
         )
+
+    def ended(self, key: bytes, now: float) -> None:
+        """The viewing of this dialogue is over; what its media ports still send is the tail of it."""
+        if call := self._calls.get(key):
+            call.ended_at = now
 
     def forget(self, key: bytes) -> None:
         """The connection is gone."""

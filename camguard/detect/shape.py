@@ -12,7 +12,6 @@ Four things tell live media from a file, on clear and on encrypted connections a
 """
 
 from collections.abc import Sequence
-from statistics import fmean, median
 
 from camguard.events import TCP, UDP
 from camguard.track import Second
@@ -56,7 +55,7 @@ def live_media(
     answers_count = proto == TCP and may_be_upload
     dry = sum(second.dry for second in seconds)
     with_dry = sum(second.dry >= 1 for second in seconds)
-    if median(second.dry for second in seconds) >= dry_per_s and with_dry >= span_s - 1:
+    if _median([second.dry for second in seconds]) >= dry_per_s and with_dry >= span_s - 1:
         if answers_count and answer_bytes * dry <= down <= answer_share * up:
             return None
         return f"{rate_kbps:.0f} kbit/s in {dry / span_s:.0f} pictures a second for {span_s} seconds"
@@ -94,7 +93,7 @@ def _sound(
         return None
     if _pauses(seconds) < pauses_per_s * len(seconds):
         return None
-    mean = fmean(up)
+    mean = sum(up) / len(up)
     if sum(abs(value - mean) > unsteady * mean for value in up) > 1:
         return None
     return f"a steady {rate_kbps:.0f} kbit/s in small packets, like sound, for {len(seconds)} seconds"
@@ -102,3 +101,8 @@ def _sound(
 
 def _pauses(seconds: Sequence[Second]) -> int:
     return sum(second.pauses for second in seconds)
+
+
+def _median(values: list[int]) -> int:
+    """The lower one of the two middle values where their number is even."""
+    return sorted(values)[(len(values) - 1) // 2]

@@ -136,7 +136,7 @@ class Streams:
         if talk and talk.cls in VIEWING:
             if flow.history and flow.history[-1].at == now and flow.history[-1].up >= self._media_floor_bytes:
                 talk.active_at = now
-        elif flow.key not in self._just_ended:
+        elif not self._is_tail(flow, now):
             out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now)
             talk = self._by_flow.get(flow.key)
             self._pairs.add(flow, now)
@@ -182,6 +182,11 @@ class Streams:
     def counters(self) -> dict[str, int]:
         """What the capped tables refused."""
         return self._refused | self._calls.counters
+
+    def _is_tail(self, flow: Flow, now: float) -> bool:
+        """Whether a viewing of this connection, or of the dialogue it serves, has only just ended."""
+        call = self._calls.serving(flow) if flow.proto == UDP else None
+        return flow.key in self._just_ended or (call is not None and now - call.ended_at < self._again_s)
 
     # ---- what opens a session ----
 
@@ -288,6 +293,7 @@ class Streams:
         if talk.cls == "unknown":
             talk.cls = "download" if talk.bytes_down() > talk.bytes_up() else "clip"
             talk.confidence = "likely"
+        self._calls.ended(talk.flow.key, now)
         closed = self._session(talk, "closed", now)
         for flow in talk.flows():
             flow.settled_up, flow.settled_down = flow.bytes_up, flow.bytes_down

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from camguard import rights
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError
 from camguard.service.machine import account
@@ -76,6 +77,7 @@ def _messenger(load: Callable[[], Config], paths: Paths, deliver: Deliver, answe
     code = 1
     try:
         leave_root(paths)
+        rights.give_up()
         try:
             config = load()
         except ConfigError:

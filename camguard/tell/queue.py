@@ -146,6 +146,7 @@ class Queue:
     def sent(self, parcel: Parcel, remote_id: str | None, clocks: Clocks) -> None:
         """It was taken. What else waits need not wait any longer where the channel did not work before."""
         self._done(parcel, "sent", clocks)
+        self.rules.remember(parcel.alert, str(parcel.body["severity"]))  # judged before a crash: its end is to be told
         parcel.error, parcel.remote_id = None, remote_id
         self.told.pop(parcel.alert, None)
         self.told[parcel.alert] = remote_id or ""
