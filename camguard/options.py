@@ -393,12 +393,13 @@ def header(section: str) -> str:
 
 
 def sample(timezone: str | None = None) -> str:
-    """A whole camguard.toml, everything explained and commented out, but for `timezone` where it is given."""
+    """A whole camguard.toml, every key explained and commented out, but for `timezone` where it is given."""
     lines = ["# camguard. Every key with its meaning; a line counts once the # before it is taken away.", ""]
     for section in SECTIONS:
         lines.append(f"# {SECTION_HELP[section]}")
         for number, kind in enumerate(kinds(section) or ("",)):
-            active = section == "home" and timezone is not None
+            # an empty table says nothing; a commented one would give its keys to the table above it
+            active = section not in MANY
             lines.append(header(section) if active else f"#{header(section)}")
             shown = ("", kind) if number == 0 else (kind,)
             for option in (option for option in of(section).values() if option.kind.split(" ")[0] in shown):

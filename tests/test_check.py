@@ -255,6 +255,15 @@ def test_how_a_camera_is_seen(
     assert found["garage"]["fix"] is None if fix is None else fix in found["garage"]["fix"]
 
 
+def test_a_camera_that_was_just_added_is_no_fault(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    new = _camera("garage", GARAGE, sight="nothing", last_time=None) | {"since": store.rfc3339(time.time() - 12)}
+    house.look(cameras=[_camera("porch", PORCH), new])
+    _, found = answers(house, capsys)
+    assert found["garage"]["status"] == "warning"
+    assert found["garage"]["detail"].startswith("not heard yet; camguard looks at it for 1")
+    assert found["garage"]["fix"] == "wait 3 minutes, then: camguard check"
+
+
 def test_a_fault_has_its_meaning_and_its_fix_below(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     house.companion()
     house.look(cameras=[_camera("porch", PORCH), _camera("garage", GARAGE, sight="nothing", last_time=None)])

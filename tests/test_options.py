@@ -19,8 +19,17 @@ def taken(text: str) -> str:
 
 
 def test_the_sample_as_it_is_sets_the_time_zone_only() -> None:
-    assert tomllib.loads(options.sample("Europe/Berlin")) == {"home": {"timezone": "Europe/Berlin"}}
-    assert tomllib.loads(options.sample()) == {}
+    zone = {"timezone": "Europe/Berlin"}
+    assert {key: made for key, made in tomllib.loads(options.sample("Europe/Berlin")).items() if made} == {"home": zone}
+    assert not any(tomllib.loads(options.sample()).values())
+    assert config.parse(options.sample(), Path("x")) == config.parse("", Path("x")), "an empty table says nothing"
+
+
+def test_a_key_of_the_sample_alone_is_one_of_its_own_table() -> None:
+    for line in ('interface = "br-lan"', 'hours = "23:00-07:00"', "keep_days = 365", "max_mb = 256"):
+        text = options.sample("Europe/Berlin")
+        assert text.count(f"\n#{line}") == 1
+        config.parse(text.replace(f"\n#{line}", f"\n{line}"), Path("x"))
 
 
 def test_every_example_of_the_sample_is_right() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 
-from camguard import config, report, store
+from camguard import config, report
 from camguard.check.followers import followers
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
@@ -22,7 +22,6 @@ from camguard.review.terminal import View, start_words
 
 Status = Literal["ok", "warning", "fault"]
 TABLES_OLD_S = 180 * 86_400.0  # dependencies.md: an address must not be called unexpected on stale data
-SIGHT_S = 180.0  # how long a packet stands for a camera that is seen (judge/sight.py)
 MANY_LOST = 0.01  # of all packets
 
 _PLACEMENT = "docs/placement.md"
@@ -236,16 +235,12 @@ def _camera(camera: dict[str, Any], view: View) -> Answer:
         case "broadcast-only":
             return Answer(name, "fault", "only what it says to everybody, not what it says to others", missed, mirror)
         case _:
+            waited = view.not_yet_heard(camera)
+            if waited is not None:
+                detail = f"not heard yet; camguard looks at it for {report.duration(waited)} only"
+                return Answer(name, "warning", detail, fix="wait 3 minutes, then: camguard check")
             fix = f"is it plugged in? If it is, its traffic does not pass here: {_PLACEMENT}"
-            return Answer(name, "fault", f"not one packet; {seen}{_only_just(view)}", missed, fix)
-
-
-def _only_just(view: View) -> str:
-    """A guard that has just begun may not have met a quiet camera yet."""
-    since = store.seconds((view.figures or {}).get("since"))
-    if since is None or view.now - since > SIGHT_S:
-        return ""
-    return f", but camguard looks for {report.duration(view.now - since)} only"
+            return Answer(name, "fault", f"not one packet; {seen}", missed, fix)
 
 
 # ---- can it tell you? ------------------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
             print(report.to_json(_entry_dict(entry, places)))
         return 0 if view.looking else 1
     if found:
-        # the interesting ones first; the number is what `add` takes
-        found.sort(key=lambda one: (one.camera is None, not (one.seen and one.seen.speaks_camera)))
+        # the interesting ones first, what was not seen for long last; the number is what `add` takes and stays
+        found.sort(key=_order)
         columns = ("NO", "NAME", "GUARDED", "MAC", "ADDRESS", "MAKER", "CALLS ITSELF", "LAST SEEN")
         show(columns, [_entry_row(entry, places, view) for entry in found], right=(0,), wraps=(1, 2, 5, 6))
         guarded = sum(1 for entry in found if entry.camera)
@@ -73,6 +73,12 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
     else:
         print("No device was seen yet. Ask the network: sudo camguard cameras discover")
     return 0 if view.looking else 1
+
+
+def _order(entry: Entry) -> tuple[bool, bool, float]:
+    """Guarded ones, as they were first seen; what speaks like a camera; then the latest first."""
+    last = entry.seen.last_time if entry.seen and not entry.camera else 0.0
+    return entry.camera is None, not (entry.seen and entry.seen.speaks_camera) and entry.camera is None, -last
 
 
 def _address(seen: SeenDevice | None, camera: Camera | None) -> str:

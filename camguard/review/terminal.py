@@ -4,6 +4,7 @@ In: the paths and what was asked (time words, camera, limit). Out: text on stdou
 """
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from camguard.review.table import Cell, Row, show
 from camguard.store import Reader, now_age_s, read_now
 
 STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
+SIGHT_S = 180.0  # how long a packet stands for a camera that is seen (judge/sight.py)
 WEEK_S = 7 * 86400.0
 VIEWING = ("stream", "playback", "talk")
 SEEN_WORDS = {
@@ -69,6 +71,7 @@ class View:
         self.reader = Reader(paths.database)
         self.figures = read_now(paths.now)
         self.looking = self.figures is not None and now_age_s(self.figures) <= STALE_S
+        self.trouble = ""  # what is wrong with the configuration, in its own words
         self.config = self._config()
         self.zone = self.config.home.timezone
 
@@ -76,7 +79,8 @@ class View:
         """The configuration, or none where this user may not read it or it is wrong (`check` tells that)."""
         try:
             return load(self.paths.config if self.paths.config.exists() else None)
-        except (ConfigError, OSError):
+        except (ConfigError, OSError) as error:
+            self.trouble = report.clean(str(error))
             return Config(home=Home(timezone=machine_timezone()))
 
     def cameras(self) -> list[str]:
@@ -112,7 +116,21 @@ class View:
         """The first line of an answer while the guard does not look."""
         last = self.last_look()
         since = f" since {report.when(last, self.now, self.zone)}" if last is not None else ""
-        return f"camguard is not looking{since}. Fix: {start_words()}"
+        wrong = f"correct {self.paths.config}, then: " if self.wrong() else ""
+        return f"camguard is not looking{since}. Fix: {wrong}{start_words()}"
+
+    def wrong(self) -> bool:
+        """Whether there is something wrong in the configuration, and not only that this user may not read it."""
+        return bool(self.trouble) and os.access(self.paths.config, os.R_OK)
+
+    def not_yet_heard(self, camera: dict[str, Any]) -> float | None:
+        """For a camera of the figures that nothing was heard of, seconds since the guard began to look at it: while
+        these are few it may only be quiet. None: heard of, or long enough."""
+        began = camera.get("since") or (self.figures or {}).get("since")
+        if camera.get("sight") != "nothing" or camera.get("last_time") or not isinstance(began, str):
+            return None
+        waited = self.now - report.seconds_of(began)
+        return max(0.0, waited) if waited < SIGHT_S else None
 
     def last_look(self) -> float | None:
         """When the guard last looked, as far as anything says so."""
@@ -153,7 +171,8 @@ def sessions(paths: Paths, asked: Asked, now: float | None = None) -> int:
     found = found_in(view, asked, "sessions", view.reader.sessions)
     if found:
         columns = ("WHEN", "CAMERA", "WHAT", "WITH", "SURE", "EXPECTED", "LASTED", "SENT")
-        show(columns, [_session_row(session, view) for session in found], right=(7,), wraps=(1, 3))
+        live = {one["id"]: one for one in (view.figures or {}).get("sessions", [])} if view.looking else {}
+        show(columns, [_session_row(session, view, live) for session in found], right=(7,), wraps=(1, 3))
         footer(view, asked, len(found), "session")
     return 0
 
@@ -201,7 +220,7 @@ def _alert_row(alert: dict[str, Any], short: str, view: View) -> Row:
         report.clean(alert["camera"] or "-", report.MAX_CAMERA),
         Cell(alert["severity"], tone),
         Cell(report.matter(alert), tone),
-        report.short_duration(_lasted_s(alert, view.now)),
+        report.short_duration(_lasted_s(alert, view.now)) if alert.get("count", 1) < 2 else f"{alert['count']} times",
         "open" if alert["state"] != "closed" else "closed",
     )
 
@@ -214,7 +233,11 @@ def _lasted_s(record: dict[str, Any], now: float) -> float:
     return end - report.seconds_of(record["started"])
 
 
-def _session_row(session: dict[str, Any], view: View) -> Row:
+def _session_row(session: dict[str, Any], view: View, live: dict[str, dict[str, Any]]) -> Row:
+    """`live`: what goes on by id, as it is now; the record has an open session as it was told last."""
+    sent = report.size(session["bytes_up"])
+    if session["state"] != "closed":
+        sent = report.size(live[session["id"]]["bytes_up"]) if session["id"] in live else "-"
     unexpected = session["verdict"] == "unexpected"
     lasted = report.short_duration(_lasted_s(session, view.now))
     return (
@@ -256,6 +279,9 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         print(report.to_json(made | {"channels": _channels(view)}))
         return 0 if view.looking else 1
     print(_headline(view) if view.looking else view.not_looking_words())
+    print(_headline(view, len(names)) if view.looking else view.not_looking_words())
+    if view.trouble and (view.wrong() or not view.looking):
+        print(view.trouble)
     names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
     if names:
         ranged = asked.since is not None or asked.until is not None
@@ -264,10 +290,11 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         print()
         columns = ("CAMERA", "NOW", "VIEWER", "SINCE", "VIEWED" if ranged else "TODAY", "SEEN")
         show(columns, rows, right=(4,), wraps=(0, 2, 5))
-    else:
+    elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
     remarks = _remarks(view, figures, alerts_open)
-    remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone)
+    pings = view.config.ping is not None
+    remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)
     if remarks:
         print("\n" + "\n".join(remarks))
     return 0 if view.looking else 1
@@ -289,11 +316,10 @@ def _recorded_alerts(view: View, camera: str | None) -> list[dict[str, Any]]:
         return []
 
 
-def _headline(view: View) -> str:
+def _headline(view: View, count: int) -> str:
     """ "camguard is watching 3 cameras since 20 Nov 18:40 (3 d 4 h, 2 gaps, 8 minutes)"."""
     figures = view.figures or {}
     since = report.seconds_of(figures["since"])
-    count = len(figures.get("cameras", []))
     extra = [report.duration(view.now - since)]
     try:
         gaps = view.reader.looked(view.now - WEEK_S, view.now).gaps
@@ -313,6 +339,10 @@ def _camera_row(
     own: dict[str, Any] = next((one for one in figures.get("cameras", []) if view.looking and one["name"] == name), {})
     sight = own.get("sight", "unknown")
     blind = [one for one in alerts_open if one["camera"] == name and one["type"] == "guard-blind"]
+    if view.not_yet_heard(own) is not None:
+        state, since = Cell("not heard yet", "muted"), ""
+    elif view.looking and not own:  # the guard has not read the file since it was added
+        state = Cell("not looked at yet", "warning")
     state, viewer, since = _now_words(view, [one for one in live if one["class"] in VIEWING], blind, sight)
     return (report.clean(name, report.MAX_CAMERA), state, viewer, since, viewings, SEEN_WORDS.get(sight, "-"))
 
@@ -363,7 +393,11 @@ def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, An
         if figures.get("cost"):
             remarks.append(f"! {report.clean(str(figures['cost']), 200)}")
         remarks += [f"! {report.clean(str(problem), 200)}" for problem in figures.get("problems", [])]
-        blind = [camera["name"] for camera in figures.get("cameras", []) if camera.get("sight") == "nothing"]
+        blind = [
+            camera["name"]
+            for camera in figures.get("cameras", [])
+            if camera.get("sight") == "nothing" and view.not_yet_heard(camera) is None
+        ]
         if blind:
             names = ", ".join(report.clean(name, report.MAX_CAMERA) for name in blind)
             remarks.append(f"! Not one packet is seen of {names}: camguard check")

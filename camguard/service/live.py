@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from camguard import report
@@ -19,6 +19,7 @@ def figures(
     health: Figures,
     *,
     since: float,
+    began: Mapping[str, float],
     problems: list[str],
     counters: dict[str, int],
     told: set[str],
@@ -26,7 +27,7 @@ def figures(
 ) -> dict[str, Any]:
     """All fields of now.json but the boot's. `told`: ids of alerts that were committed; others are not shown yet.
 
-    `blind`: alerts about the guard as a whole.
+    `began`: since when each camera is looked at (wall clock). `blind`: alerts about the guard as a whole.
     """
     zone = home.timezone
     return {
@@ -40,7 +41,7 @@ def figures(
             {"name": one.name, "state": one.state, "packets": one.packets, "drops": one.drops}
             for one in source.interfaces()
         ],
-        "cameras": _cameras(home, guard),
+        "cameras": _cameras(home, guard, began),
         "sessions": [report.as_dict(session, zone) for session in guard.open_sessions()],
         "alerts": [report.as_dict(alert, zone) for alert in (*guard.open_alerts(), *blind) if alert.id in told],
         "problems": problems,
@@ -49,7 +50,7 @@ def figures(
     }
 
 
-def _cameras(home: Home, guard: Guard) -> list[dict[str, Any]]:
+def _cameras(home: Home, guard: Guard, began: Mapping[str, float]) -> list[dict[str, Any]]:
     sights = {sight.camera: sight for sight in guard.sights()}
     rates, addresses = guard.rates(), guard.addresses()
     made = []
@@ -61,6 +62,7 @@ def _cameras(home: Home, guard: Guard) -> list[dict[str, Any]]:
                 "name": camera.name,
                 "mac": camera.mac,
                 "ips": list(addresses.get(camera.name) or camera.ips),
+                "since": report.rfc3339(began.get(camera.name)),
                 "sight": sight.how if sight else "nothing",
                 "packets_up": sight.packets_up if sight else 0,
                 "packets_down": sight.packets_down if sight else 0,

@@ -68,6 +68,7 @@ class Service:
         self.blind = blind.Blind(still, time.monotonic(), self.offset_s)
         self.writer.committed.update(alert.id for alert in left.alerts if alert.state != "closed")
         self.since = time.time()
+        self.began = {camera.name: self.since for camera in config.home.cameras}  # since when each is looked at
         self.stop = asyncio.Event()
         self.said: dict[str, str] = {}  # lasting troubles by cause: a bad configuration, rights left over
         self.spool = Spool(self, left.decisions)
@@ -368,6 +369,7 @@ class Service:
             self.source,
             self.watch.figures,
             since=self.since,
+            began=self.began,
             problems=self._problems(),
             counters=self._counters(),
             blind=self.blind.open_alerts(time.monotonic(), self.offset_s),
@@ -417,6 +419,7 @@ class Service:
         else:
             self.said.pop("interfaces", None)
         self.config = fresh
+        self.began = {camera.name: self.began.get(camera.name, time.time()) for camera in fresh.home.cameras}
         self._tried("reload", self.source.set_hosts, hosts_of(fresh.home))
         self._tried("reload", self.guard.reload, fresh.home)
 

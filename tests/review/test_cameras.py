@@ -75,16 +75,16 @@ def test_the_list(house: House, capsys: Out) -> None:
     assert cameras.listing(house.paths) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["NO", "NAME", "GUARDED", "MAC", "ADDRESS", "MAKER", "CALLS", "ITSELF", "LAST", "SEEN"]
-    assert [line.split()[0] for line in lines[1:-1]] == ["1", "-", "3", "2", "4", "5"]
+    assert [line.split()[0] for line in lines[1:-1]] == ["1", "-", "3", "4", "2", "5"]
     assert "porch  yes (file)" in lines[1]
     assert "192.168.1.40" in lines[1]
     assert "cam-1" in lines[1]
     assert "gone   yes (file), never seen " in lines[2]
     assert "02:00:00:00:00:99" in lines[2]
     assert "no, speaks like a camera" in lines[3]
-    assert (Places().maker(MADE_BY_SOMEBODY) or "?") in lines[4]
-    assert "pi [31m" in lines[4]
-    assert "phone" in lines[5]
+    assert "phone" in lines[4], "the others: seen last comes first"
+    assert (Places().maker(MADE_BY_SOMEBODY) or "?") in lines[5]
+    assert "pi [31m" in lines[5]
     assert lines[-1] == "2 guarded, 4 others. Guard one: sudo camguard cameras add NO NAME"
 
 

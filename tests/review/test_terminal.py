@@ -256,10 +256,40 @@ def test_status_tells_problems_and_what_the_source_cannot_do(house: House, capsy
 
 
 def test_status_with_a_configuration_that_cannot_be_read(house: House, capsys: Out) -> None:
-    house.paths.config.write_text("[home")
+    house.paths.config.write_text('[[camera]]\nname = "nursery"\nmak = "02:00:00:00:00:01"\n')
     house.live()
     assert terminal.status(house.paths, now=NOW) == 0
-    assert "nursery" in capsys.readouterr().out
+    wrong = f'{house.paths.config}: camera[1].mak: unknown key. Did you mean "mac"?'
+    out = capsys.readouterr().out
+    assert out.splitlines()[1] == wrong
+    assert "\nnursery  nobody" in out
+    house.paths.now.unlink()
+    assert terminal.status(house.paths, now=NOW) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert out == [
+        f"camguard is not looking. Fix: correct {house.paths.config}, then: {terminal.start_words()}",
+        wrong,
+    ], "and not: no camera is configured"
+
+
+def test_a_camera_that_was_just_added_is_not_heard_yet(house: House, capsys: Out) -> None:
+    def shown(**camera: object) -> tuple[str, str]:
+        house.live(cameras=[{"name": "nursery", "sight": "nothing", "last_time": None} | camera])
+        assert terminal.status(house.paths, now=NOW) == 0
+        out = capsys.readouterr().out
+        return out.splitlines()[3], "yes" if "Not one packet is seen of nursery" in out else "no"
+
+    line, told = shown(since=report.rfc3339(NOW - 5))
+    assert (line.split("  ")[1], told) == ("not heard yet", "no")
+    line, told = shown(since=report.rfc3339(NOW - 200))
+    assert (line.split("  ")[1], told) == ("cannot see", "yes")
+    line, told = shown(since=report.rfc3339(NOW - 5), last_time=report.rfc3339(NOW - 300))
+    assert (line.split("  ")[1], told) == ("cannot see", "yes")
+    house.live(cameras=[])
+    terminal.status(house.paths, now=NOW)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("camguard is watching 3 cameras "), "as many as are shown"
+    assert "nursery  not looked at yet" in lines[3]
 
 
 # ---- alerts and sessions ---------------------------------------------------------------------------------------------
@@ -294,8 +324,9 @@ def test_sessions_table(house: House, capsys: Out) -> None:
     house.write(
         session(id="s0", camera="porch", peer=NVR, state="closed", ended=NOW - DAY + 60, started=NOW - DAY,
                 verdict="expected", bytes_up=900_000, confidence="likely"),
-        session(),
+        session(bytes_up=0),  # as it was told at its opening
     )  # fmt: skip
+    house.live(sessions=(session(),))
     assert terminal.sessions(house.paths, Asked(), now=NOW) == 0
     assert capsys.readouterr().out == (
         "WHEN          CAMERA   WHAT        WITH         SURE     EXPECTED  LASTED       SENT\n"
@@ -303,6 +334,18 @@ def test_sessions_table(house: House, capsys: Out) -> None:
         "23 Nov 22:18  porch    live video  NVR          likely   yes       60 s       900 kB\n"
         "2 sessions since 17 Nov 22:18.\n"
     )
+
+
+def test_what_goes_on_has_no_size_where_nobody_counts(house: House, capsys: Out) -> None:
+    house.write(session(bytes_up=0))
+    assert terminal.sessions(house.paths, Asked(), now=NOW) == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("4 min, on     -")
+
+
+def test_an_alert_with_pauses_has_no_one_length(house: House, capsys: Out) -> None:
+    house.write(alert(state="closed", ended=NOW - 60, count=2))
+    assert terminal.alerts(house.paths, Asked(), now=NOW) == 0
+    assert "  2 times  closed" in capsys.readouterr().out
 
 
 def test_camera_range_and_limit(house: House, capsys: Out) -> None:

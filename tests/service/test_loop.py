@@ -190,7 +190,9 @@ def test_reload_takes_a_good_file_and_keeps_the_old_one_over_a_bad(guards: Any) 
     assert abs(int(words.split("=")[-1]) / 1e6 - time.monotonic()) < 5
     assert (guard.heard(2) or "").startswith("READY=1")
     time.sleep(1.2)
-    assert [camera["name"] for camera in guard.now()["cameras"]] == ["Sample camera", "porch"]
+    looked_at = {camera["name"]: camera["since"] for camera in guard.now()["cameras"]}
+    assert list(looked_at) == ["Sample camera", "porch"]
+    assert guard.now()["since"] == looked_at["Sample camera"] < looked_at["porch"], "each since it was added"
 
     guard.config.write_text("[[kamera]]\n")
     guard.process.send_signal(signal.SIGHUP)

@@ -100,3 +100,19 @@ def test_32_bit_system_is_told_so(tmp_path: Path) -> None:
 
 def test_other_processor_is_told_so(tmp_path: Path) -> None:
     refused(run("install.sh", "--dry-run", path=on_machine(tmp_path, uname="riscv64")), 3, "riscv64")
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ("", "Only root can read"),
+        ("camguard-deliver", "Only root can read"),
+        ("camguard-deliver,anna", "anna can read"),
+    ],
+)
+def test_who_can_read_is_people_and_not_a_service(tmp_path: Path, members: str, said: str) -> None:
+    done = run("install.sh", "--dry-run", path=on_machine(tmp_path, getent=f"camguard:x:990:{members}"))
+    assert done.returncode == 0, done.stderr
+    assert next(line for line in done.stdout.splitlines() if "can read what camguard records" in line).endswith(
+        f"{said} what camguard records. To let a person read it: sudo systemd/install.sh --owner NAME"
+    )
