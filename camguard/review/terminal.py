@@ -76,7 +76,7 @@ class View:
         self.zone = self.config.home.timezone
 
     def _config(self) -> Config:
-        """The configuration, or none where this user may not read it or it is wrong (`check` tells that)."""
+        """The configuration, or none where this user may not read it or it is wrong."""
         try:
             return load(self.paths.config if self.paths.config.exists() else None)
         except (ConfigError, OSError) as error:
@@ -250,7 +250,7 @@ def _session_row(session: dict[str, Any], view: View, live: dict[str, dict[str, 
             {"expected": "yes", "unexpected": "NO"}.get(session["verdict"] or "", "-"), "critical" if unexpected else ""
         ),
         lasted if session["state"] == "closed" else f"{lasted}, on",
-        report.size(session["bytes_up"]),
+        sent,
     )
 
 
@@ -278,11 +278,10 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         made = {"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures
         print(report.to_json(made | {"channels": _channels(view)}))
         return 0 if view.looking else 1
-    print(_headline(view) if view.looking else view.not_looking_words())
+    names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
     print(_headline(view, len(names)) if view.looking else view.not_looking_words())
     if view.trouble and (view.wrong() or not view.looking):
         print(view.trouble)
-    names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
     if names:
         ranged = asked.since is not None or asked.until is not None
         span = view.range(asked if ranged else Asked(since="today"))
@@ -339,11 +338,11 @@ def _camera_row(
     own: dict[str, Any] = next((one for one in figures.get("cameras", []) if view.looking and one["name"] == name), {})
     sight = own.get("sight", "unknown")
     blind = [one for one in alerts_open if one["camera"] == name and one["type"] == "guard-blind"]
+    state, viewer, since = _now_words(view, [one for one in live if one["class"] in VIEWING], blind, sight)
     if view.not_yet_heard(own) is not None:
         state, since = Cell("not heard yet", "muted"), ""
     elif view.looking and not own:  # the guard has not read the file since it was added
         state = Cell("not looked at yet", "warning")
-    state, viewer, since = _now_words(view, [one for one in live if one["class"] in VIEWING], blind, sight)
     return (report.clean(name, report.MAX_CAMERA), state, viewer, since, viewings, SEEN_WORDS.get(sight, "-"))
 
 
