@@ -43,6 +43,7 @@ SETTLE_S = 0.5  # between a device's announcement and its states
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 STEADY_S = 60.0
 COMMANDS_A_MINUTE, BUSY_MOST = 30, 50
+LATE_FIGURES_S = 2.2  # now.json is a second old at most, and read once a second
 DECIDED_S = 3.0  # how long the guard's answer is waited for
 HA_BIRTH = "homeassistant/status"  # its default, whatever the prefix of discovery is
 
@@ -304,7 +305,12 @@ class Mqtt:
         if len(self._commands) >= COMMANDS_A_MINUTE:
             raise commands.RefusedError("too many commands; wait a minute")
         self._commands.append(at)
-        wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
+        try:
+            wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
+        except commands.RefusedError:
+            # an automation may press before the figures that it is about are read: look once more, then refuse
+            await asyncio.sleep(LATE_FIGURES_S)
+            wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
         async with self._asking:  # one after the other: in the order in which they came
             await in_thread(lambda: wishes.put(self._paths, wish), "wish")
         return await in_thread(lambda: self._decision(wish), "decision")
