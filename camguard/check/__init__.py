@@ -30,13 +30,14 @@ def run(paths: Paths, *, as_json: bool = False) -> int:
     settings, trouble = answers.settings_of(paths)
     looks = [*answers.guard(view), *answers.configuration(paths, settings, trouble), *answers.looking(view)]
     sees, tells = list(answers.seeing(view)), list(answers.telling(paths, settings, view))
-    every = [*looks, *sees, *tells]
+    outside = list(answers.outside(paths, settings, view))
+    every = [*looks, *sees, *tells, *outside]
     if as_json:
         for one in every:
             line = {"name": one.name, "status": one.status, "detail": one.detail, "fix": one.fix or None}
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     else:
-        _print(view, looks, sees, tells)
+        _print(view, looks, sees, tells, outside)
     return int(any(one.status == "fault" for one in every))
 
 
@@ -48,14 +49,14 @@ def sign(status: str) -> str:
 # ---- for the owner ---------------------------------------------------------------------------------------------------
 
 
-def _print(view: View, looks: list[Answer], sees: list[Answer], tells: list[Answer]) -> None:
+def _print(view: View, looks: list[Answer], sees: list[Answer], tells: list[Answer], outside: list[Answer]) -> None:
     write: Callable[[str], Any] = sys.stdout.write
     if not view.looking:
         write(view.not_looking_words() + "\n\n")
     machine = f"camguard {__version__} on {platform.node()}, {_system()}, kernel {_kernel()} ({platform.machine()})"
     write(f"{machine}   {report.day(view.now, view.zone)}\n\n")
-    width = max(len(one.name) for one in [*looks, *sees, *tells])
-    for title, group in (("Can it look?", looks), ("What does it see?", sees), ("Can it tell you?", tells)):
+    width = max(len(one.name) for one in [*looks, *sees, *tells, *outside])
+    for title, group in (("Can it look?", looks), ("What does it see?", sees), ("Can it tell you?", tells + outside)):
         write(f"{title}\n")
         if not group:
             write(" No camera is guarded yet.\n")
@@ -68,7 +69,7 @@ def _print(view: View, looks: list[Answer], sees: list[Answer], tells: list[Answ
         "What it can never see: viewing of video already stored in the maker's cloud; a viewer by SIM camera.  "
         "docs/limits.md\n\n"
     )
-    write(_verdict(view, [*looks, *sees, *tells], sees, tells) + "\n")
+    write(_verdict(view, [*looks, *sees, *tells, *outside], sees, tells) + "\n")
 
 
 def _verdict(view: View, every: list[Answer], sees: list[Answer], tells: list[Answer]) -> str:

@@ -288,6 +288,30 @@ def _channels(paths: Paths, settings: Config | None, view: View) -> Iterator[Ans
             yield Answer(name, "ok", detail)
 
 
+def outside(paths: Paths, settings: Config | None, view: View) -> Iterator[Answer]:
+    """The watch service of [alive], which notices when camguard or the whole machine falls silent."""
+    if settings is None or settings.ping is None:
+        return
+    name, test = deliveries.WATCH_SERVICE, "sudo camguard notify --test"
+    if not settings.channels and not deliveries.runs(paths):
+        yield Answer(name, "fault", "camguard deliver does not run", fix=deliveries.start_words(paths))
+        return
+    try:
+        found = deliveries.ping(paths)
+    except StoreError as error:
+        if not settings.channels:  # said of them already
+            yield Answer(name, "warning", report.clean(str(error)))
+        return
+    if trouble := deliveries.ping_trouble(found, view.now, view.zone):
+        sentence, _, fix = trouble.partition(". ")
+        missed = "It cannot know that all is well, and will tell you that camguard is silent."
+        yield Answer(name, "fault", sentence, missed, fix or test)
+    elif found.last is None:
+        yield Answer(name, "warning", "not tried yet: it is told only while the guard looks", fix=test)
+    else:
+        yield Answer(name, "ok", f"took a sign of life {report.when(found.last, view.now, view.zone)}")
+
+
 def number(count: int, what: str) -> str:
     """ "1 camera", "3 cameras"."""
     return f"{count} {what}{'' if count == 1 else 's'}"

@@ -15,8 +15,9 @@ from typing import Any
 from camguard import report
 from camguard.config import Channel, Paths
 from camguard.errors import StoreError
-from camguard.store.delivery import ChannelState, DeliveryReader
+from camguard.store.delivery import ChannelState, DeliveryReader, Ping
 
+WATCH_SERVICE = "watch service ([alive])"
 LATE_S = 60.0  # what waits longer is said
 
 
@@ -89,6 +90,19 @@ def deliveries(paths: Paths, channels: Sequence[Channel]) -> list[Delivery]:
     ]
 
 
+def ping(paths: Paths) -> Ping:
+    """What became of the last sign of life to the watch service. StoreError where deliver.db may not be read."""
+    return DeliveryReader(paths.delivery).ping() if _there(paths.delivery) else Ping()
+
+
+def ping_trouble(found: Ping, now: float, zone: str) -> str:
+    """ "not reached since 22:14: no answer in time"; "" where it was reached at the last try, or none was made."""
+    if found.error is None:
+        return ""
+    since = f" since {report.when(found.since, now, zone)}" if found.since else ""
+    return f"not reached{since}: {report.clean(found.error, 200).rstrip('.')}"
+
+
 def note_test(paths: Paths, name: str, now: float) -> None:
     """Remember that a channel took a marked test; not where its folder is not there or is another's."""
     file = paths.delivery.with_name("tests.json")
@@ -131,12 +145,12 @@ def start_words(paths: Paths) -> str:
     return "sudo systemctl start camguard-deliver" if unit and Path("/run/systemd/system").is_dir() else "camguard run"
 
 
-def remarks(paths: Paths, channels: Sequence[Channel], now: float, zone: str) -> list[str]:
-    """What of it needs the owner, one line each; none where everything goes through."""
-    if not channels:
+def remarks(paths: Paths, channels: Sequence[Channel], now: float, zone: str, *, pings: bool = False) -> list[str]:
+    """What of it needs the owner, one line each; none where everything goes through. `pings`: [alive] is configured."""
+    if not channels and not pings:
         return []
     try:
-        found = deliveries(paths, channels)
+        found, pinged = deliveries(paths, channels), ping(paths) if pings else Ping()
     except StoreError as error:
         return [f"! {report.clean(str(error), 200)}"]
     lines = (
@@ -145,6 +159,8 @@ def remarks(paths: Paths, channels: Sequence[Channel], now: float, zone: str) ->
     for one in found:
         if one.state and (one.trouble or one.state.failed or _is_late(one.state, now)):
             lines.append(f"! {report.clean(one.name, 32)}: {one.words(now, zone)}")
+    if trouble := ping_trouble(pinged, now, zone):
+        lines.append(f"! {WATCH_SERVICE}: {trouble}")
     return lines
 
 

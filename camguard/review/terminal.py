@@ -276,7 +276,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         return 0 if view.looking and not [alert for alert in alerts_open if alert.get("severity") != "info"] else 1
     if asked.as_json:
         made = {"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures
-        print(report.to_json(made | {"channels": _channels(view)}))
+        print(report.to_json(made | {"channels": _channels(view), "watch_service": _watch_service(view)}))
         return 0 if view.looking else 1
     names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
     print(_headline(view, len(names)) if view.looking else view.not_looking_words())
@@ -380,6 +380,20 @@ def _channels(view: View) -> list[dict[str, Any]]:
         return [one.as_dict() for one in deliveries.deliveries(view.paths, view.config.channels)]
     except StoreError:
         return []
+
+
+def _watch_service(view: View) -> dict[str, Any] | None:
+    if view.config.ping is None:
+        return None
+    try:
+        found = deliveries.ping(view.paths)
+    except StoreError:
+        return None
+    return {
+        "last_sent": report.rfc3339(found.last),
+        "error": None if found.error is None else report.clean(found.error),
+        "error_since": report.rfc3339(found.since),
+    }
 
 
 def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ Here: the words that both sides use, and reading, for status and check. Times ar
 """
 
 import contextlib
+import json
 import os
 import sqlite3
 from dataclasses import dataclass, field
@@ -75,6 +76,17 @@ class Told(NamedTuple):
     remote_id: str | None
 
 
+class Ping(NamedTuple):
+    """The sign of life to the watch service outside. `error`: why the last try failed, since `since`; None: it worked.
+
+    `last`: when one was taken; None: never.
+    """
+
+    last: float | None = None
+    error: str | None = None
+    since: float | None = None
+
+
 @dataclass(slots=True)
 class Kept:
     """What deliver.db held at start. `cursor` None: nothing was ever taken over."""
@@ -85,6 +97,7 @@ class Kept:
     quiet: dict[str, Any] = field(default_factory=dict)
     channels: dict[str, ChannelState] = field(default_factory=dict)
     last_id: int = 0
+    ping: Ping = field(default_factory=Ping)
 
 
 class DeliveryReader:
@@ -106,6 +119,12 @@ class DeliveryReader:
                 (alert,),
             )
             return list(rows.fetchall())
+
+    def ping(self) -> Ping:
+        """How the watch service took the last sign of life."""
+        with self._reading() as db:
+            found = db.execute("SELECT value FROM meta WHERE key='ping'").fetchone()
+        return ping_of(found[0]) if found else Ping()
 
     def own(self, since: float = 0.0) -> list[dict[str, Any]]:
         """Alerts that deliver itself raised, oldest first."""
@@ -133,6 +152,19 @@ class DeliveryReader:
                 db.close()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(delivery_sentence(self.path, error)) from None
+
+
+def ping_of(text: str) -> Ping:
+    """The row that outgoing.py made of it; one that is damaged says nothing."""
+    try:
+        last, error, since = json.loads(text)
+        return Ping(
+            None if last is None else float(last),
+            None if error is None else str(error),
+            None if since is None else float(since),
+        )
+    except (ValueError, TypeError):
+        return Ping()
 
 
 def channel_states(db: sqlite3.Connection) -> list[ChannelState]:

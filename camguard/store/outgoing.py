@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from camguard.errors import StoreError
-from camguard.store.delivery import ChannelState, Kept, Parcel, Told, channel_states, delivery_sentence
+from camguard.store.delivery import ChannelState, Kept, Parcel, Ping, Told, channel_states, delivery_sentence, ping_of
 from camguard.store.schema import DamagedError, StoreTakenError, as_text, bodies, is_damage, parts, quick_check
 
 MIGRATIONS = (
@@ -87,6 +87,8 @@ class Deliveries:
             for key, value in db.execute("SELECT key, value FROM meta").fetchall():
                 if key == "cursor":
                     kept.cursor = int(value)
+                elif key == "ping":
+                    kept.ping = ping_of(value)
                 elif key.startswith("quiet:"):
                     with contextlib.suppress(ValueError):
                         kept.quiet[key.removeprefix("quiet:")] = json.loads(value)
@@ -111,6 +113,7 @@ class Deliveries:
         channels: Iterable[ChannelState] = (),
         forget: Iterable[int] = (),
         own: Sequence[tuple[float, dict[str, Any]]] = (),
+        ping: Ping | None = None,
     ) -> None:
         """Commit all of it, or nothing. `forget`: ids of parcels that leave no trace; `own`: (time, alert)."""
         try:
@@ -123,6 +126,8 @@ class Deliveries:
                 meta = [(f"quiet:{name}", json.dumps(state)) for name, state in (quiet or {}).items()]
                 if cursor is not None:
                     meta.append(("cursor", str(cursor)))
+                if ping is not None:
+                    meta.append(("ping", json.dumps(ping)))
                 db.executemany("INSERT OR REPLACE INTO meta VALUES (?,?)", meta)
                 db.executemany(
                     "INSERT OR REPLACE INTO channels VALUES (?,?,?,?,?)",

@@ -24,6 +24,7 @@ from camguard import report, store
 from camguard.config import Secret, read_secret
 from camguard.errors import ConfigError, SinkError, StoreError
 from camguard.events import Alert
+from camguard.store.delivery import Ping
 from camguard.tell.webhook import request
 
 STALE_S = 15.0  # contract.md: the guard is silent
@@ -50,6 +51,7 @@ class Pace(NamedTuple):
 
 
 PACE = Pace()
+NEVER_PINGED = Ping()
 
 
 class Sign(NamedTuple):
@@ -184,7 +186,10 @@ def _left(body: Mapping[str, Any]) -> Alert | None:
 
 
 class Alive:
-    """What runs in deliver: `tasks` by name. `raise_own` has it on the disk when it returns."""
+    """What runs in deliver: `tasks` by name. `raise_own` has it on the disk when it returns.
+
+    `pinged`: what became of the ping before; `note` keeps each one's outcome for status and check.
+    """
 
     def __init__(
         self,
@@ -197,9 +202,12 @@ class Alive:
         zone: str = "UTC",
         say: Callable[[str], None] = lambda _: None,
         pace: Pace = PACE,
+        pinged: Ping = NEVER_PINGED,
+        note: Callable[[Ping], None] = lambda _: None,
     ) -> None:
         self._path, self._database, self._raise, self._zone, self._say = now, database, raise_own, zone, say
         self._ping, self._pace = ping, pace
+        self._pinged, self._note = pinged, note
         self._trouble = ""
         left = [one for one in own_open if one.get("type") == "guard-blind"]
         self._silence = Silence(left[-1] if left else None, self._looked_until, pace.start_s)
@@ -242,11 +250,16 @@ class Alive:
             if words != self._trouble:
                 self._say(f"the watch service ([alive]) was not reached: {words}. Trying again until it works.")
             self._trouble = words
+            since = self._pinged.since if self._pinged.error else None
+            self._pinged = Ping(self._pinged.last, words, time.time() if since is None else since)
+            self._note(self._pinged)
             permanent = isinstance(error, ConfigError) or error.permanent
             return self._pace.ping_s if permanent else self._pace.again_s
         if self._trouble:
             self._say("the watch service ([alive]) is reached again.")
         self._trouble = ""
+        self._pinged = Ping(time.time())
+        self._note(self._pinged)
         return self._pace.ping_s
 
     def _looked_until(self) -> float | None:

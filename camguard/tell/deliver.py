@@ -241,6 +241,8 @@ async def _main(config: Config, paths: Paths, deliveries: Deliveries, foreground
         ping=config.ping,
         zone=config.home.timezone,
         say=_say,
+        pinged=outbox.pinged,
+        note=outbox.note_ping,
     )
     monday = Monday(
         paths.database,

@@ -17,7 +17,7 @@ from camguard import report
 from camguard.config import Channel
 from camguard.errors import SinkError, StoreError
 from camguard.judge import schedule
-from camguard.store.delivery import Parcel
+from camguard.store.delivery import Parcel, Ping
 from camguard.store.outgoing import Deliveries
 from camguard.tell.queue import Changes, Clocks, Queue, Silenced
 
@@ -55,7 +55,7 @@ class Outbox:
         self._file, self._say, self._zone, self._trouble = deliveries, say, zone, ""
         self._changes = Changes()
         kept = deliveries.load()
-        self.cursor = kept.cursor
+        self.cursor, self.pinged = kept.cursor, kept.ping
         self.new_channels = [one.name for one in channels if one.name not in kept.channels]
         ids, kinds = itertools.count(kept.last_id + 1), set(replaces)
         hours = schedule.parse(quiet_hours) if quiet_hours else ()
@@ -109,6 +109,11 @@ class Outbox:
         self._put(0, alert, clocks)
         self._save()
         self._wake_all()
+
+    def note_ping(self, ping: Ping) -> None:
+        """How the watch service took the sign of life, for status and check."""
+        self.pinged = ping
+        self._save()
 
     def own_open(self) -> list[dict[str, Any]]:
         """Alerts of deliver itself that are still open, also from before a restart."""
@@ -182,6 +187,7 @@ class Outbox:
                 channels=[queue.state for queue in changed],
                 forget=changes.forget,
                 own=changes.own,
+                ping=self.pinged,
             )
         except StoreError as error:
             self._trouble_is(str(error))

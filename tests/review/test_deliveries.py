@@ -11,7 +11,7 @@ from camguard import check, cli, store
 from camguard.config import Channel, Paths
 from camguard.errors import StoreError
 from camguard.review import deliveries
-from camguard.store.delivery import ChannelState, Parcel
+from camguard.store.delivery import ChannelState, Parcel, Ping
 from camguard.store.outgoing import Deliveries
 
 ZONE = "Europe/Berlin"
@@ -153,6 +153,20 @@ def test_an_outbox_that_is_damaged_is_one_line(house: House) -> None:
     assert "damaged" in house.remarks()[0]
 
 
+def test_a_watch_service_that_is_not_reached_is_told_and_one_that_is_is_not(house: House) -> None:
+    def told() -> list[str]:
+        return deliveries.remarks(house.paths, (), NOW, ZONE, pings=True)
+
+    assert told() == [], "not tried yet"
+    house.outbox.save(ping=Ping(NOW - HOUR_S, "\x1b[2Jno answer in time.", NOW - 60))
+    assert told() == ["! watch service ([alive]): not reached since 22:13: [2Jno answer in time"]
+    assert house.remarks() == [], "nobody asked for one"
+    house.outbox.save(ping=Ping(NOW))
+    assert told() == []
+    house.close()
+    assert told() == ["! Messages are not sent: camguard deliver does not run. Fix: camguard run"]
+
+
 # ---- in the commands -------------------------------------------------------------------------------------------------
 
 
@@ -199,3 +213,27 @@ def test_check_says_whether_it_can_tell_you(house: House, capsys: pytest.Capture
     found = answers(house, capsys)
     assert found["messages"]["status"] == "fault"
     assert found["messages"]["fix"] == "camguard run"
+
+
+def test_status_and_check_say_how_the_watch_service_took_it(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    now, name = time.time(), "watch service ([alive])"
+    assert name not in answers(house, capsys), "none is configured"
+    house.paths.config.write_text(f'{CONFIG}[alive]\nping_url_file = "/etc/camguard/secrets/ping.url"\n')
+    assert answers(house, capsys)[name]["status"] == "warning", "not tried yet"
+    house.outbox.save(ping=Ping(now - 600, "the address is gone for good (404). Put the new one there", now))
+    found = answers(house, capsys)[name]
+    assert (found["status"], found["fix"]) == ("fault", "Put the new one there")
+    assert found["detail"].endswith("the address is gone for good (404)")
+    cli.main(("status", *house.flags))
+    assert f"! {name}: not reached since " in capsys.readouterr().out
+    cli.main(("status", *house.flags, "--json"))
+    made = json.loads(capsys.readouterr().out)["watch_service"]
+    assert (made["error"][:11], made["last_sent"] is None, made["error_since"] is None) == ("the address", False, False)
+    house.outbox.save(ping=Ping(now))
+    assert answers(house, capsys)[name]["status"] == "ok"
+    cli.main(("status", *house.flags))
+    assert name not in capsys.readouterr().out
+    cli.main(("check", *house.flags))
+    out = capsys.readouterr().out
+    assert f"{name}  took a sign of life " in out
+    assert "can reach you" not in out, "a watch service is told nothing of what is seen"

@@ -1,12 +1,13 @@
 """Reading deliver.db: what status and check see, also while deliver is down."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from camguard.errors import StoreError
-from camguard.store.delivery import ChannelState, DeliveryReader
+from camguard.store.delivery import ChannelState, DeliveryReader, Ping
 from camguard.store.outgoing import Deliveries
 from tests.store.test_outgoing import parcel
 
@@ -42,3 +43,17 @@ def test_readers_get_along_when_deliver_is_down_and_when_it_never_was(tmp_path: 
     file.save(channels=[ChannelState("phone", "apprise")])
     file.close()
     assert [one.name for one in DeliveryReader(tmp_path / "deliver.db").channels()] == ["phone"]
+
+
+def test_the_outcome_of_the_ping_is_kept_and_a_damaged_one_says_nothing(file: Deliveries) -> None:
+    reader = DeliveryReader(file.path)
+    assert reader.ping() == Ping()
+    for outcome in (Ping(100.0), Ping(100.0, "no answer in time", 400.0), Ping(None, "no", 1.0)):
+        file.save(ping=outcome)
+        file.save(cursor=7)
+        assert reader.ping() == outcome == file.load().ping
+    for damaged in ("", "7", "[1]", '["x", null, null]'):
+        with sqlite3.connect(file.path) as db:
+            db.execute("UPDATE meta SET value=? WHERE key='ping'", (damaged,))
+        db.close()
+        assert reader.ping() == Ping()

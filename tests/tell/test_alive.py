@@ -18,6 +18,7 @@ import pytest
 from camguard import report, store
 from camguard.config import Secret
 from camguard.events import Alert
+from camguard.store.delivery import Ping
 from camguard.tell.alive import AWAKE_S, PACE, STALE_S, UPDATE_S, Alive, Pace, Sign, Silence, sign
 from tests.tell.receivers import BlackHole, Receiver
 
@@ -253,6 +254,7 @@ class Watched:
         self.now = folder / "now.json"
         self.said: list[str] = []
         self.raised: list[dict[str, object]] = []
+        self.noted: list[Ping] = []
         self.secret = folder / "ping.url"
         self.secret.write_text(url)
         self.alive = Alive(
@@ -262,6 +264,7 @@ class Watched:
             ping=Secret(file=self.secret),
             say=self.said.append,
             pace=pace,
+            note=self.noted.append,
         )
 
     async def run(self, seconds: float, lives: bool = True) -> None:
@@ -313,11 +316,15 @@ def test_a_watch_service_out_of_order_is_said_once_without_its_address_and_again
     asyncio.run(watched.run(0.8))
     assert len(watched.said) == 1, watched.said
     assert watched.said[0].startswith("the watch service ([alive]) was not reached: ")
+    assert {(one.last, one.since) for one in watched.noted} == {(None, watched.noted[0].since)}, "since the first"
+    assert str(watched.noted[0].error) in watched.said[0]
     receiver.how = "ok"
     watched.secret.write_text(url)  # read again for each try: a secret may be put right
     asyncio.run(watched.run(0.8))
     assert watched.said[1:] == ["the watch service ([alive]) is reached again."]
-    assert not [words for words in watched.said if CANARY in words or "127.0.0.1" in words]
+    assert (watched.noted[-1].error, watched.noted[-1].since) == (None, None)
+    assert abs(time.time() - (watched.noted[-1].last or 0.0)) < 60
+    assert not [words for words in [*watched.said, *map(str, watched.noted)] if CANARY in words or "127.0.0.1" in words]
 
 
 def test_a_hanging_watch_service_holds_up_no_alert(tmp_path: Path) -> None:
