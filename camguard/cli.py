@@ -149,11 +149,15 @@ def _run(asked: argparse.Namespace) -> int:
     from camguard import service
     from camguard.service import beside
 
-    paths, config = _paths(asked), _config(asked)
-    messenger = beside.start(lambda: config, paths, _tell) if asked.foreground else None
+    paths = _paths(asked)
+
+    def load() -> "Config":  # each process reads it once it is no longer root
+        return _config(asked)
+
+    messenger = beside.start(load, paths, _tell) if asked.foreground else None
     try:
         return service.run(
-            config,
+            load,
             paths,
             as_json=asked.json,
             foreground=asked.foreground,
@@ -378,8 +382,9 @@ def _add_cameras(commands: "Commands") -> None:
         "ask the network which devices are there (ARP and NDP, gently)",
         "sudo camguard cameras discover",
     )
-    discover.add_argument("--interface", metavar="I", help="ask here; default: the one of the configuration")
+    discover.add_argument("--interface", metavar="I", help="ask here; default: where the guard looks")
     discover.add_argument("--network", metavar="NET", help="ask only these addresses, such as 192.168.1.0/24")
+    discover.add_argument("--yes", action="store_true", help="ask addresses that are not those of a home, too")
     _json(discover)
     take = _command(
         inner,
@@ -409,7 +414,9 @@ def _cameras_list(asked: argparse.Namespace) -> int:
 def _cameras_discover(asked: argparse.Namespace) -> int:
     from camguard import discover
 
-    return discover.run(_paths(asked), interface=asked.interface, network=asked.network, as_json=asked.json)
+    return discover.run(
+        _paths(asked), interface=asked.interface, network=asked.network, as_json=asked.json, anywhere=asked.yes
+    )
 
 
 def _cameras_add(asked: argparse.Namespace) -> int:

@@ -170,6 +170,42 @@ def test_without_rights_one_line_says_what_to_do(link: str) -> None:
 
 
 @pytest.mark.lab
+def test_where_the_guard_looks_is_where_it_asks(link: str, tmp_path: Path) -> None:
+    running = {"name": "eth0", "state": "up"}, {"name": "gone0", "state": "gone"}
+    store.write_now(tmp_path / "now.json", {"interfaces": running})
+    done = _discover(link, tmp_path, "--network", "192.0.2.16/28", "--json", "--runtime-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["mac"] for line in done.stdout.splitlines()][:1] == [CAMERA]
+    figures = json.loads((tmp_path / "now.json").read_text())
+    (tmp_path / "now.json").write_text(json.dumps(figures | {"boottime_s": figures["boottime_s"] - 60}))
+    done = _discover(link, tmp_path, "--runtime-dir", str(tmp_path))
+    assert done.returncode == 3, "it runs no longer, and there is no default route here"
+
+
+@pytest.mark.lab
+def test_one_of_two_interfaces_that_cannot_be_asked_does_not_hide_the_other(link: str, tmp_path: Path) -> None:
+    store.write_now(tmp_path / "now.json", {"interfaces": [{"name": one, "state": "up"} for one in ("no0", "eth0")]})
+    done = _discover(link, tmp_path, "--network", "192.0.2.16/28", "--json", "--runtime-dir", str(tmp_path))
+    assert done.returncode == 0
+    assert CAMERA in done.stdout
+    assert done.stderr.startswith("camguard: there is no interface no0.")
+
+
+@pytest.mark.lab
+def test_the_providers_network_is_not_asked(link: str, tmp_path: Path) -> None:
+    _sh("ip", "-n", link, "addr", "add", "100.64.0.1/29", "dev", "eth0")
+    try:
+        done = _discover(link, tmp_path, "--interface", "eth0")
+        asked = _discover(link, tmp_path, "--interface", "eth0", "--network", "100.64.0.0/29", "--yes", "--json")
+    finally:
+        _sh("ip", "-n", link, "addr", "del", "100.64.0.1/29", "dev", "eth0")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+    assert "perhaps your provider's" in done.stderr
+    assert "--interface" in done.stderr
+    assert asked.returncode == 0
+
+
+@pytest.mark.lab
 def test_a_large_network_is_refused_with_a_way_out(link: str, tmp_path: Path) -> None:
     _sh("ip", "-n", link, "addr", "add", "10.0.0.1/8", "dev", "eth0")
     try:

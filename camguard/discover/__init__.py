@@ -12,32 +12,70 @@ from typing import Any
 
 from camguard.config import Paths
 from camguard.discover.sweep import Device, Found, Progress, ask
-from camguard.errors import StoreError
+from camguard.errors import CaptureError, StoreError
+from camguard.events import Camera
+
+STALE_S = 15.0  # the guard writes its figures each second
 
 
-def run(paths: Paths, *, interface: str | None = None, network: str | None = None, as_json: bool = False) -> int:
+def run(
+    paths: Paths,
+    *,
+    interface: str | None = None,
+    network: str | None = None,
+    as_json: bool = False,
+    anywhere: bool = False,
+) -> int:
     """Ask, print, and say the next command. `network` narrows the sweep ("192.168.1.0/24"). Exit code 0.
 
-    CaptureError, one line, without rights or interface; ConfigError where the configuration is wrong.
+    Without `interface`: where the running guard looks, else where the configuration says, else at the default route.
+    `anywhere`: also addresses that are not those of a home. CaptureError, one line, without rights or interface;
+    ConfigError where the configuration is wrong.
     """
-    from camguard import capture, config, store
-    from camguard.places import Places
+    from camguard import capture, config
 
     settings = config.load(paths.config)
-    chosen = interface or next(iter(settings.interfaces), None) or capture.default_interface()
-    with _progress() as progress:
-        found = ask(chosen, network=network, progress=progress)
+    places = (interface,) if interface else _looked_at(paths) or settings.interfaces or (capture.default_interface(),)
+    troubles: list[CaptureError] = []
+    for place in places:
+        try:
+            with _progress() as progress:
+                found = ask(place, network=network, progress=progress, anywhere=anywhere)
+        except CaptureError as error:
+            troubles.append(error)
+            continue
+        _fill(found, paths, settings.home.cameras)
+        _print(found, as_json)
+    for trouble in troubles[:-1] if len(troubles) == len(places) else troubles:
+        sys.stderr.write(f"camguard: {trouble}\n")
+    if len(troubles) == len(places):
+        raise troubles[-1]
+    return 0
+
+
+def _looked_at(paths: Paths) -> tuple[str, ...]:
+    """The interfaces of the guard that runs; none where none does."""
+    from camguard import store
+
+    figures = store.read_now(paths.now)
+    if figures is None or store.now_age_s(figures) > STALE_S:
+        return ()
+    return tuple(str(one["name"]) for one in figures.get("interfaces", []) if one.get("state") == "up")
+
+
+def _fill(found: Found, paths: Paths, cameras: Sequence[Camera]) -> None:
+    """What the record and the tables know of those who answered."""
+    from camguard import store
+    from camguard.places import Places
+
     names: dict[str, str] = {}
     with contextlib.suppress(StoreError):  # names are a help; the guard may never have run
         names = {seen.mac: seen.name for seen in store.Reader(paths.database).devices() if seen.name}
     places = Places()
-    cameras = settings.home.cameras
     for device in found.devices:
         device.name = device.name or names.get(device.mac, "")
         device.maker = places.maker(device.mac) or ""
         device.guarded = next((c.name for c in cameras if c.mac == device.mac or device.ips & set(c.ips)), "")
-    _print(found, as_json)
-    return 0
 
 
 @contextlib.contextmanager

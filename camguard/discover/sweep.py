@@ -65,9 +65,15 @@ class Found:
     devices: list[Device]
 
 
-def ask(interface: str, *, network: str | None = None, progress: Progress = lambda _what, _part: None) -> Found:
-    """Everybody who answers on the link of `interface` ."""
-    link = _Link(interface, network)
+def ask(
+    interface: str,
+    *,
+    network: str | None = None,
+    progress: Progress = lambda _what, _part: None,
+    anywhere: bool = False,
+) -> Found:
+    """Everybody who answers on the link of `interface`; only with `anywhere` where the addresses are not a home's."""
+    link = _Link(interface, network, anywhere=anywhere)
     with contextlib.closing(link):
         link.sweep(progress)
         progress("asking who is an ONVIF or UPnP device", 0.0)
@@ -88,7 +94,7 @@ def ask(interface: str, *, network: str | None = None, progress: Progress = lamb
 class _Link:
     """The link behind one interface: asks and collects. Needs NET_RAW."""
 
-    def __init__(self, interface: str, network: str | None) -> None:
+    def __init__(self, interface: str, network: str | None, *, anywhere: bool) -> None:
         self.devices: dict[str, Device] = {}
         self._sockets: list[socket.socket] = []
         _quiet_scapy()
@@ -100,6 +106,12 @@ class _Link:
             raise CaptureError(f"there is no interface {interface}. Choose one with --interface: {have}")
         self.addresses = _addresses(self.name)
         self.networks = _networks(self.name, self.addresses, network)
+        strange = [str(one) for one in self.networks if not one.is_private]
+        if strange and not anywhere:
+            raise CaptureError(
+                f"{self.name} is in {strange[0]}, which is no network of a home but perhaps your provider's. Name the "
+                "interface of your home, such as --interface br-lan. To ask here all the same: --yes"
+            )
         try:
             self._arp, self._ndp = self._open(_ETH_ARP), self._open(_ETH_IPV6)
         except PermissionError:

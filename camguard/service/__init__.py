@@ -41,10 +41,10 @@ def run(
     lean.leave_out()
     lean.give_back()
     said = become_user(paths)
-    if said:
-        note(said)
     if not isinstance(config, Config):
         config = config()
+    if said:
+        note(said)
     manager = Manager(os.environ)
     names = tuple(interfaces) or config.interfaces or (default_interface(),)
     source = open_source(names, hosts_of(config.home))
