@@ -26,7 +26,8 @@ MOST_BYTES = 4096
 MOST_FILES = 200
 LOOK_AT = 5000  # names read of a folder that somebody filled
 UNFINISHED_S = 60.0  # a file that was never renamed into place
-FOLDER_MODE, FILE_MODE = 0o2770, 0o640
+#: Sticky, so that who may ask takes back nobody else's wish; set-group-id, so that the guard can read each file.
+FOLDER_MODE, FILE_MODE = 0o3770, 0o640
 ASK_AGAIN_S = 0.1
 
 #: do -> keys beside "do", "id" and "who"
@@ -113,7 +114,13 @@ def _make(folder: Path) -> None:
     """The folder, where there is none; as root for those who own the record."""
     if folder.is_dir():
         return
-    folder.mkdir(mode=0o770)
+    try:
+        folder.mkdir(mode=0o770)
+    except FileExistsError:  # somebody else's first wish came in between; its rights are theirs to set
+        return
+    # The reading right on the record (install.sh) is handed on to this folder, and would count before the group does.
+    with contextlib.suppress(OSError):
+        os.removexattr(folder, "system.posix_acl_access")
     owner = folder.parent.stat()
     if os.geteuid() == 0:
         os.chown(folder, owner.st_uid, owner.st_gid)
@@ -124,7 +131,7 @@ def _rights(folder: Path) -> None:
     try:
         folder.chmod(FOLDER_MODE)
     except PermissionError:  # the service may set no set-group-id bit; then who asks sets the group of the file
-        folder.chmod(FOLDER_MODE & 0o777)
+        folder.chmod(FOLDER_MODE & ~stat.S_ISGID)
 
 
 def _write(folder: Path, name: str, content: bytes) -> None:
@@ -176,7 +183,8 @@ def wait(reader: Decided, wish_id: str, limit_s: float) -> Decision | None:
 def prepare(folder: Path) -> None:
     """The folder with its rights, in a folder that is there; OSError where that cannot be."""
     _make(folder)
-    if folder.stat().st_uid == os.geteuid() and stat.S_IMODE(folder.stat().st_mode) != FOLDER_MODE:
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != FOLDER_MODE:
         _rights(folder)
 
 

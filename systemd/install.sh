@@ -125,8 +125,9 @@ make_users_and_folders() {
     fi
     act install -d -o root -g camguard -m 0750 "$etc"
     act install -d -o camguard -g camguard -m 0750 "$state" "$runtime"
-    # What the owner asks for is put here by whoever is in the group; the guard reads it.
-    act install -d -o camguard -g camguard -m 2770 "$state/wishes"
+    # What the owner asks for is put here by whoever is in the group, who can take back nobody else's (sticky); the guard
+    # reads it.
+    act install -d -o camguard -g camguard -m 3770 "$state/wishes"
     act install -d -o camguard-deliver -g camguard -m 0750 "$outbox"
     act install -d -o root -g camguard-deliver -m 0750 "$secrets"
     # The owner's reading right, which $etc hands on to what is made in it, ends here.

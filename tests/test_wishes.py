@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -68,14 +69,65 @@ def test_folder_and_files_have_their_rights_whatever_the_umask(folder: Path, uma
     finally:
         os.umask(before)
     (file,) = folder.iterdir()
-    assert folder.stat().st_mode & 0o7777 == 0o2770
+    assert folder.stat().st_mode & 0o7777 == 0o3770
     assert file.stat().st_mode & 0o7777 == 0o640
 
 
 def test_the_guard_puts_the_rights_of_its_folder_right(folder: Path) -> None:
     folder.mkdir(parents=True, mode=0o755)
     wishes.prepare(folder)
-    assert folder.stat().st_mode & 0o7777 == 0o2770
+    assert folder.stat().st_mode & 0o7777 == 0o3770
+
+
+def test_first_wishes_at_once_are_all_taken(tmp_path: Path) -> None:
+    """Each finds no folder, and all but one find it made meanwhile."""
+    at_once, troubles = threading.Barrier(8), []
+
+    def ask(folder: Path) -> None:
+        at_once.wait()
+        try:
+            wishes.put(folder, Wish(wishes.new_id(), "terminal", "watching"))
+        except StoreError as error:
+            troubles.append(error)
+
+    for number in range(40):
+        folder = tmp_path / str(number) / "wishes"
+        folder.parent.mkdir()
+        asking = [threading.Thread(target=ask, args=[folder]) for _ in range(8)]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join()
+        assert len(wishes.take(folder)) == 8, troubles
+        assert folder.stat().st_mode & 0o7777 == 0o3770
+
+
+@pytest.mark.skipif(not shutil.which("setfacl"), reason="setfacl is not installed")
+def test_a_right_to_read_the_record_does_not_keep_one_of_the_group_from_asking(folder: Path) -> None:
+    folder.parent.mkdir()
+    done = subprocess.run(["setfacl", "-m", "d:u:64003:rX", str(folder.parent)], check=False)
+    if done.returncode:
+        pytest.skip("this file system keeps no access lists")
+    wishes.prepare(folder)
+    listed = subprocess.run(["getfacl", "-cnp", str(folder)], capture_output=True, text=True, check=True).stdout
+    assert "default:user:64003:r-x" in listed, "it was handed on"
+    assert "\nuser:64003:" not in listed
+    assert folder.stat().st_mode & 0o7777 == 0o3770
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become two other users")
+def test_of_one_group_nobody_takes_back_what_another_asked(public: Path) -> None:
+    folder = public / "wishes"
+    wishes.prepare(folder)
+    os.chown(folder, 64001, 64001)
+    folder.chmod(wishes.FOLDER_MODE)
+    wishes.put(folder, WISHES[0])
+    (file,) = folder.iterdir()
+    os.chown(file, 64002, 64001)
+    for uid, taken in ((64003, False), (64001, True)):  # another of the group; the guard, who owns the folder
+        done = subprocess.run(["rm", "-f", str(file)], user=uid, group=64001, extra_groups=[], check=False,
+                              capture_output=True)  # fmt: skip
+        assert (done.returncode == 0, file.exists()) == (taken, not taken), done.stderr
 
 
 def test_the_oldest_comes_first(folder: Path) -> None:

@@ -277,7 +277,7 @@ def test_root_becomes_the_user_of_the_installation(link: Link, tmp_path: Path) -
 def test_a_wish_reaches_the_guard_that_may_write_nowhere_else(live: Live) -> None:
     live.now()
     spool = live.database.parent / "wishes"
-    assert spool.stat().st_mode & 0o7777 == 0o2770
+    assert spool.stat().st_mode & 0o7777 == 0o3770
     wish = Wish(wishes.new_id(), "terminal", "watching", camera="porch", for_s=60.0)
     wishes.put(spool, wish)
     (spool / "link.json").symlink_to("/etc/shadow")

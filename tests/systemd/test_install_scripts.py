@@ -55,7 +55,7 @@ def test_dry_run_says_every_step_and_changes_nothing() -> None:
         "/etc/systemd/system/camguard.service",
         "/etc/systemd/system/camguard-deliver.service",
         "install -d -o root -g camguard-deliver -m 0750 /etc/camguard/secrets",
-        "install -d -o camguard -g camguard -m 2770 /var/lib/camguard/wishes",
+        "install -d -o camguard -g camguard -m 3770 /var/lib/camguard/wishes",
         "install -d -o camguard-deliver -g camguard -m 0750 /var/lib/camguard-deliver",
         "/etc/systemd/user/camguard-desktop.service",
     ):

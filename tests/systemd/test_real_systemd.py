@@ -348,6 +348,28 @@ def test_messenger_has_no_right_and_only_it_reads_the_secrets(installed: Machine
     installed.run("rm", "/var/lib/camguard/wishes/x")
 
 
+def test_the_spool_is_sticky_and_works_where_the_guard_has_to_make_it_itself(installed: Machine) -> None:
+    """RestrictSUIDSGID= lets the guard set no set-group-id bit: who asks then gives the file to the group."""
+    spool = "/var/lib/camguard/wishes"
+
+    def rights() -> str:
+        return installed.run("stat", "-c", "%U:%G %a", spool, check=False).stdout.strip()
+
+    assert rights() == "camguard:camguard 3770", "as installed, also after the guard was started"
+    installed.run("systemctl", "stop", "camguard")
+    installed.run("rm", "-r", spool)
+    installed.run("systemctl", "start", "camguard")
+    installed.wait_for("the guard makes it", lambda: rights() == "camguard:camguard 1770", 10)
+    as_anna = ("setpriv", "--reuid=anna", "--regid=anna", "--init-groups")  # as after her next login
+    said = installed.run(*as_anna, "camguard", "watching", "--for", "1min").stdout
+    assert said.startswith("Done: the owner is watching every camera "), said
+    installed.run("chmod", "3770", spool)
+    installed.run("setfacl", "-m", "u:anna:rwX", spool)
+    installed.run("systemctl", "restart", "camguard")
+    installed.wait_for("it looks", lambda: is_looking(installed), 10)
+    assert rights() == "camguard:camguard 3770"
+
+
 def test_in_a_terminal_it_is_two_programs_of_two_users_that_end_together(installed: Machine) -> None:
     """`sudo camguard run`, also when the guard is killed and can say nothing any more."""
     installed.run("systemctl", "stop", "camguard-deliver", "camguard")
