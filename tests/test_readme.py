@@ -115,3 +115,14 @@ def test_architecture_page_names_every_room() -> None:
         if not path.name.startswith("__") and (path.suffix == ".py" or (path.is_dir() and any(path.glob("*"))))
     }
     assert top <= named, f"there, but not named: {top - named}"
+
+
+def test_architecture_page_says_what_each_file_is_for() -> None:
+    """Every file is named in the part of its own folder: two folders may have files of the same name."""
+    page = (REPO / "docs" / "architecture.md").read_text("utf-8")
+    drawn = page.partition("    camguard/")[2].partition("    systemd/")[0]
+    parts = dict(re.findall(r"^ {6}(\w+)/ (.*?)(?=^ {6}\S|\Z)", drawn, re.M | re.S))
+    for folder in (REPO / "camguard").iterdir():
+        files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        named = set(re.findall(r"\b[a-z]+\.py\b", parts.get(folder.name, "")))
+        assert files == named, f"{folder.name}/: not named {files - named}, not there {named - files}"
