@@ -233,6 +233,8 @@ mount -t tmpfs none "$1"
 for folder in etc var/lib; do
     mkdir -p "$1/$folder/up" "$1/$folder/work"
     mount -t overlay none -o "lowerdir=/$folder,upperdir=$1/$folder/up,workdir=$1/$folder/work" "/$folder"
+    grep -q " /$folder overlay " /proc/self/mounts  # what is hidden next stays where it is
+    rm -rf "/$folder/camguard"  # of a camguard that is really installed here
 done
 mount -t tmpfs none /run
 sed -i /^camguard:/d /etc/passwd /etc/group
