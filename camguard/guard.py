@@ -235,11 +235,11 @@ class Guard:
         self._facts.append(fact(heard, self._host_ip(flow), now + self.offset_s))
         if reading.what == "dns" and not up:
             for name, ip in dns.addresses(reading):
-                self._neighbours.named(flow.host, ip, name)
+                self._neighbours.named(flow.host, ip, name, now)
         elif reading.what == "tls-hello":
             flow.protocol = flow.protocol or "tls"
             if not camera_serves and flow.opened_by_camera is not False and reading.detail.get("sni"):
-                self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]))
+                self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]), now)
         elif reading.what == "rtsp":
             if camera_serves and up and (mac := self._macs.get(flow.host)):
                 self._neighbours.speaks_camera(mac, now)

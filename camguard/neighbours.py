@@ -23,6 +23,7 @@ IPS_PER_DEVICE = 8
 #: An IPv6 peer's own MAC carries few networks (its prefix, the one before); a router carries the world's.
 GATEWAY_PREFIXES = 3
 GATEWAYS_MAX = 64
+DAY_S = 86_400.0
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
@@ -79,7 +80,7 @@ class Neighbours:
         self.counters = {"devices-evicted": 0, "names-evicted": 0, "gateways-refused": 0}
         self._places = places
         self._seen: dict[bytes, _Seen] = {}
-        self._names: dict[int, dict[str, str]] = {}
+        self._names: dict[int, dict[str, tuple[str, float]]] = {}
         self._new_names: dict[tuple[int, str], str] = {}
         self._learned_macs: set[bytes] = set()
         self._prefixes: dict[bytes, set[bytes]] = {}
@@ -178,22 +179,24 @@ class Neighbours:
         if seen and not seen.speaks_camera:
             seen.speaks_camera = seen.changed = True
 
-    def named(self, host: int, ip: str, name: str) -> None:
+    def named(self, host: int, ip: str, name: str, now: float = float("-inf")) -> None:
         """Camera number `host` was told by DNS (or said itself, in TLS) that `name` is at `ip`."""
         names = self._names.setdefault(host, {})
-        if names.pop(ip, None) != name:
-            self._new_names[(host, ip)] = name[:255]
+        name = name[:255]
+        before, told_at = names.pop(ip, ("", float("-inf")))
+        if before != name or now - told_at > DAY_S:
+            self._new_names[(host, ip)], told_at = name, now
         if len(names) >= NAMES_MAX:
             del names[next(iter(names))]
             self.counters["names-evicted"] += 1
-        names[ip] = name[:255]
+        names[ip] = (name, told_at)
 
     def renumber(self, places: Mapping[int, int | None]) -> None:
         """Cameras have other numbers now: old -> new, None for one that is no more."""
         self._names = {new: self._names[old] for old, new in places.items() if new is not None and old in self._names}
 
     def take_new_names(self) -> list[tuple[int, str, str]]:
-        """(camera's number, address, name) that were learned since the last call."""
+        """(camera's number, address, name) that were learned since the last call, or heard again after a day."""
         new = [(host, ip, name) for (host, ip), name in self._new_names.items()]
         self._new_names.clear()
         return new
@@ -225,7 +228,7 @@ class Neighbours:
         return Peer(
             ip=text,
             port=port or None,
-            name=self._names.get(host, {}).get(text) or (seen.name if seen else None),
+            name=self._names.get(host, {}).get(text, ("",))[0] or (seen.name if seen else None),
             scope=scope,
             asn=place.asn if place else None,
             org=place.org if place else None,

@@ -106,6 +106,15 @@ def test_a_peer_is_named_by_what_its_camera_was_told() -> None:
     assert neighbours.peer(2, packed(STRANGER_IP), 443, GATEWAY).name is None, "another camera was told nothing"
 
 
+def test_a_name_that_is_heard_every_day_is_told_every_day() -> None:
+    neighbours = learned()
+    told = []
+    for hour in range(60):
+        neighbours.named(1, STRANGER_IP, "relay.example", 3600.0 * hour)
+        told += [hour for _ in neighbours.take_new_names()]
+    assert told == [0, 25, 50]
+
+
 def test_devices_have_the_owners_names_only_at_home() -> None:
     neighbours = learned()
     assert neighbours.peer(1, packed(LAPTOP_IP), 9, LAPTOP).device == "laptop"
