@@ -256,7 +256,7 @@ def test_home_assistant_that_says_it_started_is_told_again(bench: Bench) -> None
 
 
 def wishes_in(bench: Bench) -> list[dict[str, Any]]:
-    return [json.loads(one.read_text()) for one in sorted(bench.paths.wishes.glob("*.json"))]
+    return [json.loads(one.read_text()) for one in sorted(bench.paths.wishes.glob("[0-9]*.json"))]  # the finished ones
 
 
 async def answer(heard: Listener, number: int = 1, topic: str = "camguard/nursery/command/result") -> dict[str, Any]:
