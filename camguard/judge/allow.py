@@ -2,7 +2,8 @@
 
 Ends are kept on the guard's own clock: "for 2 hours" is two hours, whatever happens to the wall clock. A permission is
 as small as its words: one camera and one viewer; "once" covers the viewing that goes on and nothing after it; "I am
-watching now" explains one viewer of a camera at a time, so that a second one is still told.
+watching now" explains the next viewer of a camera, one at a time however often it is said, and nobody who was told of
+before.
 """
 
 from dataclasses import dataclass, field
@@ -31,14 +32,30 @@ class Permissions:
 
     def __init__(self) -> None:
         self._held: dict[int, _Permission] = {}
+        #: Who "I am watching" means, by camera: one viewer, with his viewings that go on.
+        self._watching: dict[str, tuple[str, set[str]]] = {}
+        #: Viewings that were told as unexpected: "I am watching now" is about the next one.
+        self._told: set[str] = set()
         self.counters = {"permissions-refused": 0}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more decisions can be held."""
+        return len(self._held) >= PERMISSIONS_MAX
 
     def take(self, decision: Decision, until_at: float | None, covers: frozenset[str] = frozenset()) -> None:
         """Keeps a decision; `covers`: the sessions that "once" means."""
         if decision.what == "revoke" and decision.revokes is not None:
             self._held.pop(decision.revokes, None)
         elif decision.what in ("allow", "watching", "silence"):
-            if len(self._held) >= PERMISSIONS_MAX:
+            if decision.what != "allow":  # the newest one about a camera counts
+                same = (decision.what, decision.camera, decision.alert)
+                self._held = {
+                    number: held
+                    for number, held in self._held.items()
+                    if (held.decision.what, held.decision.camera, held.decision.alert) != same
+                }
+            if self.is_full:
                 self.counters["permissions-refused"] += 1
                 return
             self._held[decision.number] = _Permission(decision, until_at, set(covers))
@@ -58,19 +75,26 @@ class Permissions:
             if decision.camera not in (None, session.camera):
                 continue
             if decision.what == "watching":
-                if not private and self._watches(permission, session):
+                if not private and session.id not in self._told and self._watches(session):
                     return f"you said that you are watching (decision {decision.number})", decision
             elif decision.mode == "once":
                 if session.id in permission.covers:
                     return f"you said that it was you (decision {decision.number})", decision
             elif decision.peer and is_same_viewer(decision.peer, session.peer):
                 return f"you allowed it (decision {decision.number})", decision
+        self._told.add(session.id)
         return None
 
     def closed(self, session: Session) -> None:
         """The viewing is over: "once" is used up, and the next viewing may be the one that "watching" means."""
+        self._told.discard(session.id)
+        if session.camera in self._watching:
+            _, going_on = self._watching[session.camera]
+            going_on.discard(session.id)
+            if not going_on:
+                del self._watching[session.camera]
         for number, permission in list(self._held.items()):
-            permission.covers -= {session.id, _viewing(session)}
+            permission.covers.discard(session.id)
             if permission.decision.mode == "once" and not permission.covers:
                 del self._held[number]
 
@@ -82,11 +106,12 @@ class Permissions:
             if permission.until_at is None or now < permission.until_at
         }
 
-    def _watches(self, permission: _Permission, session: Session) -> bool:
-        others = {covered for covered in permission.covers if covered.startswith(f"{session.camera}|")}
-        if not others:
-            permission.covers.add(_viewing(session))
-        return not others or _viewing(session) in others
+    def _watches(self, session: Session) -> bool:
+        viewer, going_on = self._watching.setdefault(session.camera, (_viewer(session), set()))
+        if viewer != _viewer(session):
+            return False
+        going_on.add(session.id)
+        return True
 
 
 def is_same_viewer(one: Peer, other: Peer) -> bool:
@@ -126,6 +151,8 @@ def decided(
         raise ValueError(f"decision {wish.decision} does not hold (any more)")
     if wish.who.split(",")[0] not in LOCAL and (wish.do == "revoke" or wish.mode in ("for", "always")):
         raise ValueError("from afar only this one viewing can be allowed; use camguard allow at home")
+    if permissions.is_full and wish.do in ("allow", "watching"):
+        raise ValueError("too many decisions hold already; take some back (camguard allow --list)")
     if wish.mode == "for" and not wish.for_s:
         raise ValueError("for how long?")
     for_s = None if wish.for_s is None else min(wish.for_s, LONGEST_S[wish.do])  # 0: no longer
@@ -149,5 +176,5 @@ def decided(
     )
 
 
-def _viewing(session: Session) -> str:
-    return f"{session.camera}|{session.peer.device or session.peer.ip}"
+def _viewer(session: Session) -> str:
+    return session.peer.device or session.peer.ip

@@ -60,9 +60,44 @@ def test_watching_explains_one_viewer_at_a_time() -> None:
     assert not permissions.excuses(replace(SESSION, id="s2", peer=OTHER), 1001.0), "two at a time are one too many"
     assert permissions.excuses(replace(SESSION, id="s3"), 1001.0), "the same viewer's second connection"
     permissions.closed(SESSION)
+    permissions.closed(replace(SESSION, id="s3"))
     assert permissions.excuses(replace(SESSION, id="s4", peer=OTHER), 1100.0), "the phone changed its network"
     assert not permissions.excuses(SESSION, 2800.0)
     assert not permissions.excuses(replace(SESSION, camera="garage"), 1001.0)
+
+
+def test_watching_is_about_the_next_viewer_and_nobody_who_was_told_of() -> None:
+    permissions = Permissions()
+    assert not permissions.excuses(SESSION, 999.0), "a stranger is told of"
+    watching = Wish("w", "mqtt", "watching", camera="porch", for_s=1800.0)
+    for number in (1, 2):  # pressed twice, it is still one viewer
+        permissions.take(decided(watching, number, 1000.0, None, frozenset(), permissions, ("porch",)), 2800.0)
+    mine = replace(SESSION, id="s2", peer=OTHER)
+    assert not permissions.excuses(SESSION, 1001.0)
+    assert permissions.excuses(mine, 1002.0)
+    assert not permissions.excuses(SESSION, 1003.0)
+    permissions.closed(mine)
+    assert not permissions.excuses(SESSION, 1004.0), "he does not inherit the place"
+    assert permissions.excuses(replace(mine, id="s3"), 1005.0)
+
+
+def test_watching_over_two_connections_ends_with_the_last() -> None:
+    permissions = permitted(Wish("w", "terminal", "watching", camera="porch", for_s=1800.0))
+    first, second = SESSION, replace(SESSION, id="s2")
+    assert permissions.excuses(first, 1001.0)
+    assert permissions.excuses(second, 1002.0)
+    permissions.closed(first)
+    assert not permissions.excuses(replace(SESSION, id="s3", peer=OTHER), 1003.0)
+    assert permissions.excuses(second, 1004.0)
+
+
+def test_a_new_silence_takes_the_place_of_the_one_before() -> None:
+    permissions = Permissions()
+    silence = Wish("w", "mqtt", "silence", camera="porch", for_s=60.0)
+    for number in range(2 * PERMISSIONS_MAX):
+        permissions.take(decided(silence, number, 0.0, None, frozenset(), permissions, ("porch",)), 60.0)
+    assert permissions.counters["permissions-refused"] == 0
+    assert permissions.knows(2 * PERMISSIONS_MAX - 1)
 
 
 def test_watching_does_not_open_privacy_hours() -> None:
@@ -103,6 +138,8 @@ def test_the_table_is_capped() -> None:
     for number in range(PERMISSIONS_MAX + 3):
         permissions.take(replace(base, number=number), None)
     assert permissions.counters["permissions-refused"] == 3
+    with pytest.raises(ValueError, match="too many"):
+        decided(allow("always"), 1, 0.0, ALERT, frozenset(), permissions, ("porch",))
 
 
 @pytest.mark.parametrize(
