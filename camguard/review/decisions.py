@@ -147,6 +147,10 @@ def _what_follows(decision: Decision) -> str:
         return f"One viewer at a time counts as you; of a second one you are told. {undo}"
     if decision.mode == "once":
         return f"When that viewer comes back, you are told again. {undo}"
+    peer = decision.peer
+    if peer is not None and peer.name and peer.scope == "wan" and not (peer.device or peer.mac):
+        by_name = f"Whoever comes by {report.clean(peer.name, 80)} is allowed"
+        return f"{by_name}; if that is a maker's cloud, a stranger with its app, too. {undo}"
     return f"It is recorded all the same: camguard sessions. {undo}"
 
 

@@ -2,7 +2,9 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -10,7 +12,7 @@ from camguard import report, wishes
 from camguard.cli import main
 from camguard.events import Alert, Decision, Health, Notice, Peer, Session, Wish
 from camguard.service.resume import row_of
-from camguard.store import Store
+from camguard.store import Store, write_now
 from camguard.wishes import Refused
 
 Out = pytest.CaptureFixture[str]
@@ -142,6 +144,24 @@ def test_what_holds_is_listed_with_time_and_origin(house: House, capsys: Out) ->
     assert [json.loads(line)["number"] for line in capsys.readouterr().out.splitlines()] == [1, 2, 5]
     assert house.run("allow", "--revoke", "2") == 0
     assert house.asked().decision == 2
+
+
+@pytest.mark.parametrize("mode", ["once", "for", "always"])
+def test_a_name_that_is_allowed_is_said_to_let_everybody_in_who_comes_by_it(
+    house: House, mode: Literal["once", "for", "always"], monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    """allow.is_same_viewer: outside, by address or name."""
+    cloud = replace(OVH, name="relay.example.com")
+    home = replace(cloud, scope="lan", mac="02:00:00:00:00:21")
+    write_now(house.folder / "now.json", {})
+    for number, (peer, warned) in enumerate(((cloud, mode != "once"), (OVH, False), (home, False)), 1):
+        made = Decision(number, time.time(), "1" * 16, "terminal, bob", "allow", alert=ALERT.id, mode=mode, peer=peer)
+        monkeypatch.setattr(wishes, "wait", lambda *_, made=made: made)
+        house.write(ALERT)
+        assert house.run("allow", "a7f", *(["--for", "2h"] if mode == "for" else [f"--{mode}"])) == 0
+        said = capsys.readouterr().out
+        assert ("Whoever comes by relay.example.com is allowed" in said) == warned
+        assert said.endswith(f" Undo: camguard allow --revoke {number}\n")
 
 
 def test_log_is_everything_in_its_order(house: House, capsys: Out) -> None:
