@@ -4,7 +4,8 @@ In: rows of alerts (seq, dictionary as in contract.md), the age of now.json, a m
 for `desktop.show`. A letter that could not be shown stays pending, in its newest form, until it is: nothing is lost.
 An alert sounds when it is first shown, when it became worse, and when the guard opens it again (judge/quiet.py: the
 viewer came back for the 2nd, 4th, 8th, ... time); everything else replaces it in silence. Of what the owner silenced
-only the first critical alert of another viewer is shown; the rest waits, and what ended meanwhile is not shown at all.
+only a critical alert that was not shown as critical before is shown; the rest waits, and what ended meanwhile is not
+shown at all.
 """
 
 import contextlib
@@ -38,8 +39,7 @@ _GUARD, _MISSED = "guard", "missed"  # ids of the companion's own letters; alert
 
 @dataclass
 class Memory:
-    """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server,
-    viewer.
+    """The companion's small file. `seq`: everything up to here was shown. `shown`: alert -> id, seq, severity, server.
 
     `waiting`: alerts that were open at the very first start and could not be shown yet (their rows lie before `seq`).
     `stopped_boot`: the boot in which "the guard has stopped" was said and not yet taken back. `failing`: why nothing
@@ -247,9 +247,9 @@ class Companion:
         until = max(cameras.get(None, 0.0), cameras.get(alert.get("camera"), 0.0), alerts.get(key, 0.0))
         if now >= until or (key in self.memory.shown and alert.get("state") == "closed"):
             return False
-        told = {one.get("viewer") for one in self.memory.shown.values()}
-        known = key in self.memory.shown or quiet.viewer_of(alert) in told
-        return quiet.held(alert, hours=False, silenced=True, known=known, owed=key in self._opened_again)
+        before = self.memory.shown.get(key)
+        known = before is not None and bool(before.get("id")) and before.get("severity") == "critical"
+        return quiet.held(alert, hours=False, silenced=True, known=known)
 
     def _letter(self, alert: dict[str, Any], before: dict[str, Any] | None, opened: bool) -> Letter:
         severity = str(alert.get("severity"))
@@ -279,8 +279,7 @@ class Companion:
         self._opened_again.discard(key)
         self.memory.waiting.pop(key, None)
         self.memory.shown.pop(key, None)
-        viewer = quiet.viewer_of(alert) if shown.get("id") else (shown.get("viewer") or "")
-        self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown, "viewer": viewer}
+        self.memory.shown[key] = {"seq": seq, "severity": alert.get("severity"), **shown}
         while len(self.memory.shown) > REMEMBERED:
             self.memory.shown.pop(next(iter(self.memory.shown)))
         self._remember()

@@ -94,6 +94,7 @@ class Deliver:
     async def serve(self, beside: Mapping[str, Callable[[], Awaitable[None]]] | None = None) -> None:
         """Until `end` is called. `beside`: what else runs, by name; each is started again when it fails."""
         self._bells = {name: asyncio.Event() for name in self.outbox.channels}
+        self._look_what_is_silenced(time.time())  # before a channel asks what it may send
         channels = [
             asyncio.create_task(self._kept_running(f"channel {name}", partial(self._channel, name)))
             for name in self._bells
@@ -157,14 +158,17 @@ class Deliver:
             at, now = _clocks()
             if at >= silence_at:
                 silence_at = at + SILENCE_S
-                with contextlib.suppress(StoreError):
-                    self.outbox.silenced = Silenced(*self._silences(now))
+                self._look_what_is_silenced(now)
             portion = self._follower.read(at)
             if portion is not None and (first or portion.rows or self.outbox.cursor != self._follower.seq):
                 going_on = self._follower.open_alerts() if first and self.outbox.new_channels else []
                 self.outbox.take(portion.rows, Clocks(at, now), self._follower.seq, going_on)
                 first = False
             await asyncio.sleep(0 if portion is not None and len(portion.rows) >= PORTION else POLL_S)
+
+    def _look_what_is_silenced(self, now: float) -> None:
+        with contextlib.suppress(StoreError):
+            self.outbox.silenced = Silenced(*self._silences(now))
 
     async def _keep_house(self) -> None:
         retain_at = 0.0

@@ -86,6 +86,7 @@ class Queue:
             self.state.error_since = known.error_since
         self.waiting: dict[int, Parcel] = {}
         self.told: dict[str, str] = {}  # alert -> what the channel calls its message, "" where it has no name for it
+        self._told_as: dict[str, str] = {}  # alert -> the severity in which the channel took it
         self._by_alert: dict[str, list[Parcel]] = {}
         self._due: dict[int, float] = {}  # at
         self._since: dict[int, float] = {}  # at: up to where waited_s is counted
@@ -94,6 +95,7 @@ class Queue:
             if told.channel == channel.name:
                 self.rules.remember(told.alert, told.severity)
                 self.told[told.alert] = told.remote_id or ""
+                self._told_as[told.alert] = told.severity
         for parcel in kept.parcels:
             if parcel.channel == channel.name:
                 self._enqueue(parcel, at)  # whatever it waited for before: deliver was started anew
@@ -149,9 +151,11 @@ class Queue:
         self.rules.remember(parcel.alert, str(parcel.body["severity"]))  # judged before a crash: its end is to be told
         parcel.error, parcel.remote_id = None, remote_id
         self.told.pop(parcel.alert, None)
-        self.told[parcel.alert] = remote_id or ""
+        self.told[parcel.alert], self._told_as[parcel.alert] = remote_id or "", str(parcel.body["severity"])
         while len(self.told) > quiet.ALERTS_MAX:
-            del self.told[next(iter(self.told))]
+            oldest = next(iter(self.told))
+            del self.told[oldest]
+            self._told_as.pop(oldest, None)
         if self.state.error is not None:
             self._due = {known: min(due, clocks.at) for known, due in self._due.items()}
         self.state.last_sent, self.state.error, self.state.error_since = clocks.now, None, None
@@ -242,8 +246,8 @@ class Queue:
             if parcel.id == self._sending:
                 continue
             alert, silent = parcel.body, silenced.holds(parcel.body, now)
-            known = self.rules.knows_viewer(alert)
-            waits = quiet.held(alert, hours=hours, silenced=silent, known=known, owed=parcel.sound)
+            known = self._told_as.get(parcel.alert) == "critical" and not self.rules.counts(alert)
+            waits = quiet.held(alert, hours=hours, silenced=silent, known=known)
             if waits and silent and parcel.state == "closed":
                 parcel.mute = True  # it came and went while nothing was to be said
             status: Status = "held" if waits else "pending"

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from camguard import report
 
-HOUR_S, DAY_S = 3600.0, 86400.0
+HOUR_S = 3600.0
 PER_HOUR = 6
 UPDATES_PER_HOUR = 4  # of the six: updates leave room for what is new
 NEW_VIEWERS = 6
@@ -59,7 +59,6 @@ class _More:
 class _Camera:
     told: list[float] = field(default_factory=list)
     viewers: dict[str, float] = field(default_factory=dict)  # of the hour: when the first critical of each happened
-    heard: dict[str, float] = field(default_factory=dict)  # of whom anything was told within a day
     crowd: _Crowd | None = None
     more: _More | None = None
     tidied: float = 0.0
@@ -80,7 +79,6 @@ class Quiet:
             self._cameras[name] = _Camera(
                 told=list(one["told"]),
                 viewers=dict(one["viewers"]),
-                heard=dict(one["heard"]),
                 crowd=_Crowd(**one["crowd"]) if one["crowd"] else None,
                 more=_More(**one["more"]) if one["more"] else None,
             )
@@ -93,9 +91,10 @@ class Quiet:
         """Whether the channel knows of the alert."""
         return alert in self._alerts
 
-    def knows_viewer(self, alert: Mapping[str, Any]) -> bool:
-        """Whether the alert, or its viewer within a day, was told."""
-        return str(alert["id"]) in self._alerts or viewer_of(alert) in self._camera(alert).heard
+    def counts(self, alert: Mapping[str, Any]) -> bool:
+        """Whether it is the notification that counts new viewers up: each change of it is another viewer."""
+        crowd = self._camera(alert).crowd
+        return crowd is not None and crowd.id == alert["id"]
 
     def remember(self, alert: str, severity: str) -> None:
         """The channel was told of it."""
@@ -179,7 +178,6 @@ class Quiet:
             return
         camera.tidied = now
         camera.told = [min(at, now) for at in camera.told if now - at < HOUR_S]
-        camera.heard = {one: min(at, now) for one, at in camera.heard.items() if now - at < DAY_S}
         if camera.more is not None:
             camera.more.since = min(camera.more.since, now)
 
@@ -213,17 +211,15 @@ class Quiet:
 
     def _send(self, camera: _Camera, alert: Mapping[str, Any], now: float, *, sound: bool) -> Answer:
         self.remember(str(alert["id"]), str(alert["severity"]))
-        if len(camera.heard) < VIEWERS_MAX:
-            camera.heard[viewer_of(alert)] = now
         return Answer("send", sound)
 
 
-def held(alert: Mapping[str, Any], *, hours: bool, silenced: bool, known: bool, owed: bool = False) -> bool:
+def held(alert: Mapping[str, Any], *, hours: bool, silenced: bool, known: bool) -> bool:
     """Whether an alert has to wait. `hours`: now lies in the quiet hours, or outside the channel's own; `silenced`: the
-    owner silenced the camera; `known`: the channel was told of this alert or viewer before."""
+    owner silenced the camera; `known`: this very alert was told there as critical. Whatever is critical and was not,
+    passes: a matter that became worse, another matter of the same viewer, another viewer."""
     if alert["severity"] == "critical":
-        new = (alert["state"] == "open" or owed) and not known
-        return silenced and not new
+        return silenced and known
     return hours or silenced
 
 

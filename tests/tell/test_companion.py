@@ -416,7 +416,7 @@ def stranger(home: Home, key: str, viewer: str, state: str = "open", severity: s
 
 
 @pytest.mark.parametrize("camera", ["porch", None])
-def test_of_a_silenced_camera_only_a_new_critical_viewer_is_shown(home: Home, camera: str | None) -> None:
+def test_of_a_silenced_camera_only_what_is_critical_and_was_not_told_is_shown(home: Home, camera: str | None) -> None:
     home.start()
     stranger(home, "a", "203.0.113.9")
     home.turns()
@@ -426,10 +426,10 @@ def test_of_a_silenced_camera_only_a_new_critical_viewer_is_shown(home: Home, ca
     stranger(home, "b", "203.0.113.9")
     stranger(home, "c", "203.0.113.10", severity="warning")
     home.turns(5)
-    assert home.desk.titles == ["a open"], "the same viewer, and what is only a warning, wait"
-    stranger(home, "d", "203.0.113.11")
+    assert home.desk.titles == ["a open", "b open"], "what was told as critical, and what is only a warning, wait"
+    stranger(home, "c", "203.0.113.10")
     home.turns()
-    assert home.desk.titles == ["a open", "d open"]
+    assert home.desk.titles == ["a open", "b open", "c open"], "it became worse"
     assert home.desk.letters[-1].sound
     stranger(home, "a", "203.0.113.9", "closed")
     home.turns()

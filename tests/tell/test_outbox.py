@@ -294,7 +294,7 @@ def test_a_channel_has_its_own_hours(tmp_path: Path) -> None:
     assert post.sent() == [("w", "open", True)]
 
 
-def test_a_silenced_camera_says_nothing_but_of_another_viewer(post: Post) -> None:
+def test_a_silenced_camera_says_nothing_but_what_is_critical_and_new(post: Post) -> None:
     post.take(alert("a"))
     post.sent()
     post.outbox.silenced = Silenced({"porch": post.now + 3600})
@@ -308,6 +308,45 @@ def test_a_silenced_camera_says_nothing_but_of_another_viewer(post: Post) -> Non
     post.start()
     post.wait(3601)
     assert post.sent() == [("a", "open", True), ("w", "closed", False)]
+
+
+def test_a_silence_holds_no_critical_alert_that_was_not_told_as_critical(post: Post) -> None:
+    """Whoever was told of before: who tried passwords, a device of the home, the same stranger hours ago."""
+    post.take(alert("tried", severity="warning"), alert("likely", severity="warning"), alert("before"))
+    post.sent()
+    post.wait(3 * 3600)
+    post.outbox.silenced = Silenced({None: post.now + 86400})
+    post.take(alert("watches"), alert("privacy"), alert("likely", "open"))
+    assert sorted(one[0] for one in post.sent()) == ["likely", "privacy", "watches"]
+    post.take(alert("watches", "open", count=2), alert("likely", "open", count=2))
+    assert post.sent() == []
+    silenced = post.outbox.silenced
+    post.start()
+    post.outbox.silenced = silenced
+    assert post.sent() == [], "what was told is known after a restart"
+
+
+def test_a_critical_alert_that_did_not_go_out_is_not_held_by_a_silence(post: Post) -> None:
+    post.take(alert("a"))
+    parcel, _ = post.outbox.next("phone", post.clocks)
+    assert parcel is not None
+    post.outbox.failed(parcel, SinkError("no answer in time"), post.clocks)
+    post.outbox.silenced = Silenced({"porch": post.now + 3600})
+    post.wait(60)
+    assert [one[0] for one in post.sent()] == ["a"]
+
+
+def test_strangers_who_are_counted_up_are_not_held_by_a_silence(post: Post) -> None:
+    post.take(*(alert(f"a{n}", peer={"ip": f"203.0.113.{n}"}) for n in range(8)))
+    before = len(post.sent())
+    assert before >= 7
+    post.outbox.silenced = Silenced({"porch": post.now + 3600})
+    post.take(*(alert(f"b{n}", peer={"ip": f"198.51.100.{n}"}) for n in range(4)))
+    parcel, _ = post.outbox.next("phone", post.clocks)
+    assert parcel is not None
+    post.outbox.failed(parcel, SinkError("no answer in time"), post.clocks)
+    post.wait(60)
+    assert post.sent()
 
 
 def test_silence_for_every_camera(post: Post) -> None:

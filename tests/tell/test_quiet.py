@@ -243,19 +243,13 @@ def test_a_flood_of_names_and_viewers_is_bounded() -> None:
         ("warning", "open", False, False, False, False),
         ("warning", "open", False, True, False, True),
         ("critical", "open", False, True, True, True),
-        ("critical", "open", False, True, False, False),  # another viewer
+        ("critical", "open", False, True, False, False),  # another matter
+        ("critical", "update", False, True, False, False),  # it became worse
         ("critical", "update", False, True, True, True),
     ],
 )
 def test_what_waits(severity: str, state: str, hours: bool, silenced: bool, known: bool, waits: bool) -> None:
     assert held(a("x", state, severity), hours=hours, silenced=silenced, known=known) is waits
-
-
-def test_the_viewer_is_known_for_a_day() -> None:
-    quiet = Quiet(replaces=True)
-    quiet.judge(a("x", viewer="10.0.0.1"), 0.0)
-    assert quiet.knows_viewer(a("other", viewer="10.0.0.1"))
-    assert not quiet.knows_viewer(a("other", viewer="10.0.0.2"))
 
 
 @pytest.mark.parametrize(
