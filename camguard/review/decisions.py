@@ -144,7 +144,7 @@ def _refusal(view: View, wish: str) -> str | None:
 def _what_follows(decision: Decision) -> str:
     undo = f"Undo: camguard allow --revoke {decision.number}"
     if decision.what == "watching":
-        return f"One viewer at a time counts as you; of a second one you are told. {undo}"
+        return f"The next viewer counts as you, one at a time; of a second one, or one told before, you hear. {undo}"
     if decision.mode == "once":
         return f"When that viewer comes back, you are told again. {undo}"
     peer = decision.peer
