@@ -120,9 +120,11 @@ def test_a_file_that_holds_no_secret_is_named_and_not_quoted(tmp_path: Path, con
 
 def test_a_secret_that_is_not_there_is_said_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    os.mkfifo(tmp_path / "pipe")
     for secret, words in (
         (Secret(file=tmp_path / "none"), "no such file. Put the secret there"),
         (Secret(file=tmp_path), "cannot be read"),
+        (Secret(file=tmp_path / "pipe"), "is no ordinary file"),
         (Secret(env="CAMGUARD_NOT_SET"), "variable CAMGUARD_NOT_SET: is not set"),
         (Secret(credential="ntfy"), "LoadCredential=ntfy:FILE"),
         (Secret(), "names none"),

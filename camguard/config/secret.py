@@ -1,6 +1,7 @@
 """Where a secret is kept, and reading it. Only deliver reads; an error names the place, never what is in it."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,10 @@ def _give(secret: Secret) -> str:
 
 def _read(path: Path, words: str, missing: str = "Put the secret there, or correct the configuration.") -> bytes:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        # without waiting for whoever writes into a pipe
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            raw = file.read(MAX_BYTES + 1) if regular else b""
     except FileNotFoundError:
         raise ConfigError(f"{words}: no such file. {missing}") from None
     except PermissionError:
@@ -82,6 +85,8 @@ def _read(path: Path, words: str, missing: str = "Put the secret there, or corre
         ) from None
     except OSError as error:
         raise ConfigError(f"{words}: cannot be read ({error.strerror}).") from None
+    if not regular:
+        raise ConfigError(f"{words}: is no ordinary file. It must hold the secret and nothing else.")
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{words}: is larger than {MAX_BYTES} bytes. It must hold the secret and nothing else.")
     return raw

@@ -25,6 +25,7 @@ from camguard.config import Secret, read_secret
 from camguard.errors import ConfigError, SinkError, StoreError
 from camguard.events import Alert
 from camguard.store.delivery import Ping
+from camguard.tell.threads import Patient
 from camguard.tell.webhook import request
 
 STALE_S = 15.0  # contract.md: the guard is silent
@@ -209,6 +210,7 @@ class Alive:
         self._ping, self._pace = ping, pace
         self._pinged, self._note = pinged, note
         self._trouble = ""
+        self._address: Patient[str] = Patient("secret")
         left = [one for one in own_open if one.get("type") == "guard-blind"]
         self._silence = Silence(left[-1] if left else None, self._looked_until, pace.start_s)
 
@@ -243,9 +245,12 @@ class Alive:
     async def _one_ping(self) -> float:
         """Seconds until the next. What went wrong is said once, without the address."""
         assert self._ping is not None
+        secret = self._ping
         try:
-            await request("GET", read_secret(self._ping), timeout_s=self._pace.limit_s)
-        except (ConfigError, SinkError) as error:
+            address = await self._address.result(lambda: read_secret(secret), self._pace.limit_s)
+            await request("GET", address, timeout_s=self._pace.limit_s)
+        except (ConfigError, SinkError, TimeoutError) as caught:
+            error = SinkError(f"{secret}: cannot be read in time") if isinstance(caught, TimeoutError) else caught
             words = str(error).rstrip(".")
             if words != self._trouble:
                 self._say(f"the watch service ([alive]) was not reached: {words}. Trying again until it works.")

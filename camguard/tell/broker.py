@@ -110,9 +110,10 @@ async def _open(where: Address) -> None:
     trouble: OSError = OSError()
     for *_, one in found[:4]:
         try:
-            _, writer = await asyncio.open_connection(
-                str(one[0]), int(str(one[1])), ssl=where.tls, server_hostname=where.host if where.tls else None
-            )
+            async with asyncio.timeout(CONNECT_S / 3 if len(found) > 1 else None):
+                _, writer = await asyncio.open_connection(
+                    str(one[0]), int(str(one[1])), ssl=where.tls, server_hostname=where.host if where.tls else None
+                )
         except ssl.SSLError:
             raise
         except OSError as error:

@@ -26,12 +26,14 @@ from camguard.tell.monday import Monday
 from camguard.tell.outbox import Outbox
 from camguard.tell.push import ApprisePush, silence
 from camguard.tell.queue import LOOK_S, Clocks, Silenced
+from camguard.tell.threads import Patient
 from camguard.tell.webhook import Webhook
 
 POLL_S = 0.25  # how often guard.db is asked for news
 SILENCE_S = 1.0
 FLUSH_S = 5.0
 RETAIN_S = 3600.0
+SECRET_S = 10.0
 SEND_S = 60.0  # the last limit on one try; every sender has a shorter one of its own
 GRACE_S = 3.0
 FAULT_S = 10.0
@@ -78,6 +80,7 @@ class Deliver:
         self._silences = silences
         self._senders: dict[str, Sender] = dict(lasting or {})
         self._lasting = set(self._senders)
+        self._makers: dict[str, Patient[Sender]] = {name: Patient("secret") for name in outbox.channels}
         self._bells: dict[str, asyncio.Event] = {}
         self._ending = asyncio.Event()
         outbox.wake = self.wake
@@ -138,7 +141,7 @@ class Deliver:
     async def _send(self, name: str, parcel: Parcel) -> str | None:
         try:
             if name not in self._senders:
-                self._senders[name] = self._make(self.outbox.channels[name])
+                self._senders[name] = await self._made(self.outbox.channels[name])
             message, remote_id = self.outbox.message(parcel), self.outbox.remote_id(parcel)
             async with asyncio.timeout(SEND_S):
                 return await self._senders[name].send(message, sound=parcel.sound, remote_id=remote_id)
@@ -150,6 +153,13 @@ class Deliver:
             raise SinkError("no answer in time") from None
         except Exception as error:  # noqa: BLE001 one channel's fault is not another's, and its text may show a secret
             raise SinkError(f"a fault in sending ({type(error).__name__})") from None
+
+    async def _made(self, channel: Channel) -> Sender:
+        """In a thread: a secret on a disk that gives no answer holds up this channel only."""
+        try:
+            return await self._makers[channel.name].result(lambda: self._make(channel), SECRET_S)
+        except TimeoutError:
+            raise SinkError("where its secret is kept, nothing answers in time") from None
 
     async def _follow(self) -> None:
         first = True

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 _Result = TypeVar("_Result")
 
@@ -37,3 +37,21 @@ async def in_thread(work: Callable[[], _Result], name: str) -> _Result:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await done
+
+
+class Patient(Generic[_Result]):
+    """Work whose thread may never end (a disk that is gone): begun once, and waited for a while, again and again."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: asyncio.Task[_Result] | None = None
+
+    async def result(self, work: Callable[[], _Result], limit_s: float) -> _Result:
+        """What `work()` returns or raises; TimeoutError after `limit_s`. While it goes on it is not begun again."""
+        if self._task is None:
+            self._task = asyncio.create_task(in_thread(work, self._name))
+        await asyncio.wait([self._task], timeout=limit_s)
+        if not self._task.done():
+            raise TimeoutError
+        task, self._task = self._task, None
+        return task.result()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from camguard import store
 from camguard.config import Channel
 from camguard.store.delivery import DeliveryReader
 from camguard.store.outgoing import Deliveries
+from camguard.tell import deliver as module
 from camguard.tell.deliver import Deliver
 from camguard.tell.following import Follower
 from camguard.tell.outbox import Outbox
@@ -219,6 +221,38 @@ def test_channels_that_hang_delay_no_other(tmp_path: Path, record: store.Store, 
     assert late[-1] < 1.0
     hanging.close()
     hole.close()
+
+
+def test_a_secret_that_cannot_be_read_to_an_end_delays_no_other_channel(
+    tmp_path: Path, record: store.Store, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = threading.Event()
+    deliveries = Deliveries.open(tmp_path / "deliver.db")
+    monkeypatch.setattr(module, "SECRET_S", 0.3)
+
+    def make(channel: Channel) -> Any:
+        if channel.name == "dead":
+            free.wait(20)
+        return Webhook(channel.name, receiver.url())
+
+    async def main() -> None:
+        channels = [Channel("dead", "apprise"), Channel("fine", "webhook")]
+        outbox = Outbox(deliveries, channels, zone="UTC", quiet_hours=None, at=store.boottime_s())
+        program = Deliver(outbox, Follower(tmp_path / "guard.db", outbox.cursor, lambda _: None), make)
+        task = asyncio.create_task(program.serve())
+        await asyncio.sleep(0.4)
+        write(record, alert("a"))
+        until = time.monotonic() + 5
+        while (not receiver.got or not outbox.queues["dead"].state.error) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        program.end()
+        await task
+        assert len(receiver.got) == 1
+        assert outbox.queues["dead"].state.error == "where its secret is kept, nothing answers in time"
+
+    asyncio.run(main())
+    free.set()
+    deliveries.close()
 
 
 def test_a_fault_in_one_sender_is_told_without_its_text(

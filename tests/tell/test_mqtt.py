@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -560,3 +561,26 @@ def test_paho_is_not_imported_before_it_is_needed() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert found.stdout.strip() == "[]"
     assert broker.QUIET.propagate is False
+
+
+def test_a_name_whose_first_address_is_silent_is_reached_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "CONNECT_S", 3.0)
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        alive = server.sockets[0].getsockname()
+        silent = socket.socket()
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        waiting = [socket.socket() for _ in range(3)]  # its queue is full: a fourth gets no answer
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(silent.getsockname())
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", where) for where in (silent.getsockname(), alive)]
+        monkeypatch.setattr(broker.socket, "getaddrinfo", lambda *_, **__: found)
+        await broker._try_the_way(broker.Address("broker.lan", 1883, None))
+        for one in (silent, *waiting):
+            one.close()
+        server.close()
+
+    asyncio.run(main())

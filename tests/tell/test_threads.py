@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from camguard.tell.threads import in_thread
+from camguard.tell.threads import Patient, in_thread
 
 
 def test_results_and_errors_come_back() -> None:
@@ -47,5 +47,26 @@ def test_a_result_that_comes_after_the_caller_gave_up_is_thrown_away() -> None:
                 await in_thread(lambda: release.wait(5), "t")
         release.set()
         await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+
+
+def test_what_hangs_is_begun_once_and_asked_for_again() -> None:
+    async def main() -> None:
+        free, begun = threading.Event(), []
+
+        def work() -> str:
+            begun.append(1)
+            free.wait(5)
+            return "there"
+
+        patient: Patient[str] = Patient("hangs")
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await patient.result(work, 0.05)
+        free.set()
+        assert await patient.result(work, 2) == "there"
+        assert len(begun) == 1
+        assert await patient.result(lambda: "anew", 2) == "anew"
 
     asyncio.run(main())
