@@ -28,8 +28,11 @@ class SinkError(Exception):
     """A channel did not take an alert; `str()` is one plain line for the owner that holds no address and no secret.
 
     `permanent`: trying again cannot help. `after_s`: the other side asked to be left alone that long.
+    `starting`: permanent, unless the other side is only just starting; so tried for some minutes.
     """
 
-    def __init__(self, words: str, permanent: bool = False, after_s: float | None = None) -> None:
+    def __init__(
+        self, words: str, permanent: bool = False, after_s: float | None = None, *, starting: bool = False
+    ) -> None:
         super().__init__(words)
-        self.permanent, self.after_s = permanent, after_s
+        self.permanent, self.after_s, self.starting = permanent, after_s, starting

@@ -21,6 +21,7 @@ from camguard.tell import quiet
 
 RETRY_FIRST_S, RETRY_MOST_S, JITTER = 5.0, 3600.0, 0.2
 LIFE_S = 72 * 3600.0
+STARTING_S = 600.0  # what may only be starting on the other side is given that long
 QUEUE_MAX = 200  # parcels of a channel that wait
 LOOK_S = 30.0  # quiet hours and silences are looked at that often
 
@@ -173,7 +174,7 @@ class Queue:
         self.state.error = str(error)
         self._changes.channels.add(self.channel.name)
         newer = [one for one in self._waiting_of(parcel.alert) if one.id > parcel.id]
-        if error.permanent:
+        if error.permanent and not (error.starting and parcel.waited_s < STARTING_S):
             self._done(parcel, "failed", clocks)
         elif newer:  # came while this one was being sent
             newer[-1].sound |= parcel.sound

@@ -37,12 +37,15 @@ _CERTIFICATE = {
 
 
 def refused(status: int, after_s: float | None = None) -> SinkError:
-    """For an answer of HTTP that is no success. `after_s`: what Retry-After said."""
+    """For an answer of HTTP that is no success. `after_s`: what Retry-After said.
+
+    A proxy whose program is not up yet says 404, or sends everybody to another page.
+    """
     if 300 <= status < 400:
         words = f"the address has moved ({status}), and camguard follows nobody. Put the new one in its place"
-        return SinkError(words, permanent=True)
+        return SinkError(words, permanent=True, starting=True)
     words = _WORDS.get(status, f"the other side answered with {status}")
-    return SinkError(words, 400 <= status < 500 and status not in _LATER, after_s)
+    return SinkError(words, 400 <= status < 500 and status not in _LATER, after_s, starting=status == 404)
 
 
 def unreachable(error: BaseException) -> SinkError:

@@ -154,13 +154,13 @@ async def _answer(reader: asyncio.StreamReader) -> int:
         first, _, rest = head.partition(b"\r\n")
         found = re.match(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: |$)", first)
         if not found:
-            raise SinkError("what answers there does not speak HTTP", True)
+            raise SinkError("what answers there does not speak HTTP")
         status = int(found[1])
         if 200 <= status < 300:
             return status
         if status >= 300:
             raise refused(status, _retry_after(rest))
-    raise SinkError("what answers there does not speak HTTP", True)
+    raise SinkError("what answers there does not speak HTTP")
 
 
 def _retry_after(head: bytes) -> float | None:

@@ -326,6 +326,22 @@ def test_a_silence_holds_no_critical_alert_that_was_not_told_as_critical(post: P
     assert post.sent() == [], "what was told is known after a restart"
 
 
+def test_what_may_only_be_starting_is_tried_for_ten_minutes(post: Post) -> None:
+    post.take(alert("a"))
+    waited = 0.0
+    for _ in range(200):
+        parcel, wait_s = post.outbox.next("phone", post.clocks)
+        if parcel is not None:
+            post.outbox.failed(parcel, SinkError("nothing there", permanent=True, starting=True), post.clocks)
+        elif post.outbox.queues["phone"].waiting:
+            post.wait(wait_s)
+            waited += wait_s
+        else:
+            break
+    assert post.rows() == [("a", "open", "failed")]
+    assert 600 <= waited <= 1300
+
+
 def test_a_critical_alert_that_did_not_go_out_is_not_held_by_a_silence(post: Post) -> None:
     post.take(alert("a"))
     parcel, _ = post.outbox.next("phone", post.clocks)

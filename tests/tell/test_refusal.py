@@ -16,6 +16,11 @@ def test_what_another_try_cannot_change(status: int) -> None:
     assert str(status) in str(refused(status))
 
 
+@pytest.mark.parametrize(("status", "starting"), [(404, True), (302, True), (308, True), (401, False), (410, False)])
+def test_what_a_proxy_says_whose_program_is_not_up_yet(status: int, starting: bool) -> None:
+    assert refused(status).starting is starting
+
+
 @pytest.mark.parametrize("status", [408, 409, 423, 425, 429, 500, 502, 503, 504, 507, 599])
 def test_what_may_be_better_later(status: int) -> None:
     assert not refused(status).permanent
