@@ -62,6 +62,15 @@ def wish(payload: bytes, camera: Announced | None, seen: Seen, wish_id: str, who
     return Wish(id=wish_id, who=who, do="presence", device=device, home=home)
 
 
+def understood(payload: bytes) -> bool:
+    """Whether it is a command at all, whatever becomes of it."""
+    try:
+        _read(payload)
+    except RefusedError:
+        return False
+    return True
+
+
 def minutes_set(payload: bytes) -> int:
     """The length that the owner set for "I am watching now"; RefusedError where it is none."""
     text = payload[:16].decode("ascii", "replace").strip()

@@ -43,6 +43,7 @@ SETTLE_S = 0.5  # between a device's announcement and its states
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 STEADY_S = 60.0
 COMMANDS_A_MINUTE, BUSY_MOST = 30, 50
+TOO_MANY = "too many commands; wait a minute"
 LATE_FIGURES_S = 2.2  # now.json is a second old at most, and read once a second
 DECIDED_S = 3.0  # how long the guard's answer is waited for
 HA_BIRTH = "homeassistant/status"  # its default, whatever the prefix of discovery is
@@ -87,7 +88,8 @@ class Mqtt:
         self._again: asyncio.Task[None] | None = None
         self._announced_at = 0.0
         self._busy: set[asyncio.Task[None]] = set()
-        self._commands: list[float] = []
+        self._commands: list[float] = []  # when each came, of the last minute
+        self._refused: list[float] = []
         self._asking = asyncio.Lock()
         self._who = commands.WHO if self.name == commands.WHO else f"{commands.WHO}, {self.name}"
         # The same name each time: the broker ends what is left of an earlier connection before this one begins.
@@ -287,7 +289,10 @@ class Mqtt:
     async def _command(self, client: "aiomqtt.Client", camera: ha.Announced | None, payload: bytes) -> None:
         answer: dict[str, Any]
         try:
-            answer = await self._decided(camera, payload)
+            decided = await self._decided(camera, payload)
+            if decided is None:
+                return
+            answer = decided
         except commands.RefusedError as error:
             answer = {"ok": False, "said": f"Refused: {error}.", "decision": None}
         except (StoreError, OSError):
@@ -299,21 +304,36 @@ class Mqtt:
         self._changed.set()
         await publish(client, f"{self.house.topic(camera, 'command')}/result", ha.to_json(answer))
 
-    async def _decided(self, camera: ha.Announced | None, payload: bytes) -> dict[str, Any]:
-        at = time.monotonic()
-        self._commands = [one for one in self._commands if one > at - 60.0]
-        if len(self._commands) >= COMMANDS_A_MINUTE:
-            raise commands.RefusedError("too many commands; wait a minute")
-        self._commands.append(at)
+    async def _decided(self, camera: ha.Announced | None, payload: bytes) -> dict[str, Any] | None:
+        """The answer; None where too many of late were not followed: a flood is not answered, and takes no place."""
         try:
             wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
         except commands.RefusedError:
+            if not self._room(self._refused):
+                return None
+            if len(self._refused) >= COMMANDS_A_MINUTE:
+                raise commands.RefusedError(TOO_MANY) from None  # the last that is answered
+            if not commands.understood(payload):
+                raise
             # an automation may press before the figures that it is about are read: look once more, then refuse
             await asyncio.sleep(LATE_FIGURES_S)
             wish = commands.wish(payload, camera, self._seen, wishes.new_id(), self._who)
+        if not self._room(self._commands):
+            if not self._room(self._refused):
+                return None
+            raise commands.RefusedError(TOO_MANY)
         async with self._asking:  # one after the other: in the order in which they came
             await in_thread(lambda: wishes.put(self._paths, wish), "wish")
         return await in_thread(lambda: self._decision(wish), "decision")
+
+    def _room(self, lately: list[float]) -> bool:
+        """Whether one more of these may be followed this minute; counted if so."""
+        at = time.monotonic()
+        lately[:] = [one for one in lately if one > at - 60.0]
+        if len(lately) >= COMMANDS_A_MINUTE:
+            return False
+        lately.append(at)
+        return True
 
     def _decision(self, wish: Wish) -> dict[str, Any]:
         """Blocks until the guard has decided, or for `DECIDED_S`."""

@@ -563,6 +563,24 @@ def test_paho_is_not_imported_before_it_is_needed() -> None:
     assert broker.QUIET.propagate is False
 
 
+def test_garbage_takes_no_place_of_a_command(bench: Bench) -> None:
+    async def work() -> None:
+        result = "camguard/nursery/command/result"
+        with bench.server.listening("camguard/#") as heard:
+            async with running(bench.mqtt()):
+                await online(heard)
+                for _ in range(60):
+                    bench.server.say("camguard/nursery/command", "rubbish")
+                bench.server.say("camguard/nursery/command", '{"do":"silence","minutes":0}')
+                await until(lambda: len(wishes_in(bench)) == 1)
+                await until(lambda: any("Taken down" in one for one in heard.all(result)), 10)
+                refused = [one for one in heard.all(result) if "Refused" in one]
+                assert len(refused) == 30
+                assert ["too many" in one for one in refused].count(True) == 1
+
+    run(work())
+
+
 def test_a_name_whose_first_address_is_silent_is_reached_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "CONNECT_S", 3.0)
 
