@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from camguard import check, store
+from camguard import check, report, store
+from camguard.check.answers import telling
 from camguard.config import Paths
-from camguard.events import SeenDevice
+from camguard.events import Decision, SeenDevice
+from camguard.review.terminal import View
 
 PORCH, GARAGE = "02:c4:00:00:00:01", "02:c4:00:00:00:02"
 CONFIG = f"""
@@ -386,3 +388,13 @@ def test_a_missing_record_has_a_fix(house: House, capsys: pytest.CaptureFixture[
     assert code == 1
     assert found["record"]["status"] == "fault"
     assert found["record"]["fix"]
+
+
+def test_a_silence_is_said(house: House) -> None:
+    now = time.time()
+    made = Decision(1, now, "00000001", "mqtt, home", "silence", camera="porch", until=now + 3600)
+    house.store.write([store.Row("decision", now, "porch", None, None, report.as_dict(made))], durable=True)
+    house.look()
+    (told,) = [one for one in telling(house.paths, None, View(house.paths)) if one.name == "porch"]
+    assert told.detail == f"silenced until {report.when(now + 3600, now, 'Europe/Berlin')} (mqtt, home)"
+    assert told.meaning == "Only what is critical and new reaches you."

@@ -25,6 +25,8 @@ TABLES_OLD_S = 180 * 86_400.0  # dependencies.md: an address must not be called 
 MANY_LOST = 0.01  # of all packets
 
 _PLACEMENT = "docs/placement.md"
+_SILENCED = "Only what is critical and new reaches you."
+_END_IT = "to hear of all again: camguard allow --list, then camguard allow --revoke NO"
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,8 @@ def _camera(camera: dict[str, Any], view: View) -> Answer:
 
 def telling(paths: Paths, settings: Config | None, view: View) -> Iterator[Answer]:
     """The channels of the configuration, and the companions. A machine without a screen needs no companion."""
+    for name, words in view.silenced_words().items():
+        yield Answer(report.clean(name, report.MAX_CAMERA) or "every camera", "warning", words, _SILENCED, _END_IT)
     channels = list(_channels(paths, settings, view))
     yield from channels
     found = followers(paths)

@@ -56,7 +56,7 @@ class Delivery:
             oldest = f" since {report.when(state.oldest, now, zone)}" if state.oldest else ""
             parts.append(f"{_count(state.waiting, 'message')} waiting{oldest}")
         if state.held:
-            parts.append(f"{_count(state.held, 'message')} held until the quiet hours are over")
+            parts.append(f"{_count(state.held, 'message')} held until the quiet hours or a silence end")
         if state.failed:
             why = f" ({report.clean(state.reasons[0][1], 120).rstrip('.')})" if state.reasons else ""
             parts.append(f"{_count(state.failed, 'message')} given up{why}")

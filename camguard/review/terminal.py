@@ -132,6 +132,21 @@ class View:
         waited = self.now - report.seconds_of(began)
         return max(0.0, waited) if waited < SIGHT_S else None
 
+    def silenced_words(self) -> dict[str, str]:
+        """Cameras that are silenced now -> "silenced until 22:14 (mqtt, home)"; "" stands for every camera."""
+        found: dict[str, str] = {}
+        try:
+            ends = self.reader.silenced(self.now)
+            decisions = self.reader.decisions(self.now) if ends else []
+        except StoreError:
+            return found
+        for name, until in ends.items():
+            said = [one.decision for one in decisions if one.decision.what == "silence" and not one.decision.alert]
+            who = next((report.clean(one.who, 40) for one in said if one.camera == name), "")
+            by = f" ({who})" if who else ""
+            found[name or ""] = f"silenced until {report.when(until, self.now, self.zone)}{by}"
+        return found
+
     def last_look(self) -> float | None:
         """When the guard last looked, as far as anything says so."""
         found = []
@@ -291,7 +306,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         show(columns, rows, right=(4,), wraps=(0, 2, 5))
     elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
-    remarks = _remarks(view, figures, alerts_open)
+    remarks = _silenced(view, names) + _remarks(view, figures, alerts_open)
     pings = view.config.ping is not None
     remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)
     if remarks:
@@ -394,6 +409,13 @@ def _watch_service(view: View) -> dict[str, Any] | None:
         "error": None if found.error is None else report.clean(found.error),
         "error_since": report.rfc3339(found.since),
     }
+
+
+def _silenced(view: View, names: Sequence[str]) -> list[str]:
+    """One line for each camera of which the owner does not want to hear at present, or one for all of them."""
+    words = view.silenced_words()
+    lines = [f"! Every camera: {words['']}"] if "" in words else []
+    return lines + [f"! {report.clean(one, report.MAX_CAMERA)}: {words[one]}" for one in names if one in words]
 
 
 def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, Any]]) -> list[str]:

@@ -126,7 +126,7 @@ def test_a_channel_that_took_a_test(house: House) -> None:
 def test_what_is_held_is_no_fault(house: House) -> None:
     house.outbox.save(channels=[ChannelState("ntfy", "apprise", NOW - 60)])
     house.parcels("ntfy", "held", 2, NOW - 9 * HOUR_S)
-    assert house.words()["ntfy"] == "took a message 22:13; 2 messages held until the quiet hours are over"
+    assert house.words()["ntfy"] == "took a message 22:13; 2 messages held until the quiet hours or a silence end"
     assert house.remarks() == []
 
 

@@ -1,6 +1,7 @@
 """status, alerts, sessions over a real store and real live figures: what a homeowner reads, what a script reads."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from camguard import report
 from camguard.config import Paths
 from camguard.errors import ConfigError
-from camguard.events import Alert, Peer, Session
+from camguard.events import Alert, Decision, Peer, Session
 from camguard.review import terminal
 from camguard.review.terminal import Asked
 from camguard.store import Row, Store, write_now
@@ -253,6 +254,24 @@ def test_status_tells_problems_and_what_the_source_cannot_do(house: House, capsy
     out = capsys.readouterr().out
     assert "! Some packets may be missed.\n" in out
     assert "! eth1 is gone [31m\n" in out
+
+
+def test_status_says_what_is_silenced_until_when_and_by_whom(house: House, capsys: Out) -> None:
+    house.live()
+    now = time.time()
+    for number, (who, camera) in enumerate([("mqtt, home", "porch"), ("anna\x1b[2J", None)], 1):
+        made = Decision(number, now, f"{number:08x}", who, "silence", camera=camera, until=now + 3600)
+        house.store.write([Row("decision", now, camera, None, None, report.as_dict(made))], durable=True)
+    terminal.status(house.paths, now=now)
+    until = report.when(now + 3600, now, "Europe/Berlin")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"! porch: silenced until {until} (mqtt, home)" in lines
+    assert f"! Every camera: silenced until {until} (anna [2J)" in lines
+    assert not any(line.startswith("! nursery") for line in lines)
+    gone = Decision(3, now, "00000003", "mqtt, home", "silence", camera="porch", until=now)
+    house.store.write([Row("decision", now, "porch", None, None, report.as_dict(gone))], durable=True)
+    terminal.status(house.paths, now=now)
+    assert "porch: silenced" not in capsys.readouterr().out
 
 
 def test_status_with_a_configuration_that_cannot_be_read(house: House, capsys: Out) -> None:
