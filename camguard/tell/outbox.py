@@ -19,7 +19,7 @@ from camguard.errors import SinkError, StoreError
 from camguard.judge import schedule
 from camguard.store.delivery import Parcel, Ping
 from camguard.store.outgoing import Deliveries
-from camguard.tell.queue import Changes, Clocks, Queue, Silenced
+from camguard.tell.queue import SHAPE, Changes, Clocks, Queue, Silenced
 
 UNSAVED_MAX = 5000
 
@@ -137,9 +137,20 @@ class Outbox:
 
     def next(self, name: str, clocks: Clocks) -> tuple[Parcel | None, float]:
         """The parcel of a channel that is to be sent now, or None and the seconds until there may be one."""
-        found = self.queues[name].next(clocks, self.silenced)
+        queue = self.queues[name]
+        parcel, wait_s = queue.next(clocks, self.silenced)
+        while parcel is not None and not self._can_be_said(parcel):
+            queue.damaged(parcel, clocks)
+            parcel, wait_s = queue.next(clocks, self.silenced)
         self.flush()
-        return found
+        return parcel, wait_s
+
+    def _can_be_said(self, parcel: Parcel) -> bool:
+        try:
+            self.message(parcel)
+        except SHAPE:
+            return False
+        return True
 
     def message(self, parcel: Parcel) -> Letter:
         """What the channel of a parcel is to say."""

@@ -26,6 +26,11 @@ QUEUE_MAX = 200  # parcels of a channel that wait
 LOOK_S = 30.0  # quiet hours and silences are looked at that often
 
 
+#: What an alert of a wrong shape raises; the record may hold such, from a damaged disk or another version.
+SHAPE = (KeyError, TypeError, AttributeError, ValueError)
+DAMAGED = "its record is damaged and cannot be told. See: camguard alerts"
+
+
 class Clocks(NamedTuple):
     """`at`: seconds since boot, all waiting goes by it, so that a set clock neither hurries nor loses anything; `now`:
     wall-clock seconds, for hours and dates."""
@@ -80,7 +85,11 @@ class Queue:
         self.channel, self._replaces, self._changes = channel, replaces, changes
         self._hours, self._zone, self._ids, self._chance = hours, zone, ids, chance
         self._when = schedule.parse(channel.when) if channel.when else ()
-        self.rules = quiet.Quiet(replaces=replaces, names=channel.detail == "full", kept=kept.quiet.get(channel.name))
+        names = channel.detail == "full"
+        try:
+            self.rules = quiet.Quiet(replaces=replaces, names=names, kept=kept.quiet.get(channel.name))
+        except SHAPE:
+            self.rules = quiet.Quiet(replaces=replaces, names=names)
         self.state = ChannelState(channel.name, channel.kind)
         if (known := kept.channels.get(channel.name)) is not None:
             self.state.last_sent, self.state.error = known.last_sent, known.error
@@ -105,6 +114,15 @@ class Queue:
 
     def put(self, seq: int, alert: dict[str, Any], clocks: Clocks, silenced: Silenced) -> None:
         """A change of an alert, if the channel asked for such."""
+        try:
+            self._put(seq, alert, clocks, silenced)
+        except SHAPE:
+            key, state = str(alert.get("id")), str(alert.get("state"))
+            parcel = Parcel(next(self._ids), self.channel.name, key, seq, state, alert, clocks.now, clocks.now, False)
+            self._enqueue(parcel, clocks.at)
+            self.damaged(parcel, clocks)
+
+    def _put(self, seq: int, alert: dict[str, Any], clocks: Clocks, silenced: Silenced) -> None:
         channel = self.channel
         if not quiet.wanted(alert, channel.severity, channel.cameras, weekly=channel.weekly):
             return
@@ -134,10 +152,10 @@ class Queue:
         for alert in self.rules.digests(clocks.now):
             self._changes.channels.add(self.channel.name)
             self._add(0, alert, clocks, owed=True, judged=True)
-        self._hold(clocks.now, silenced)
+        self._hold(clocks, silenced)
         while ready := [one for one in self._pending() if self._due[one.id] <= clocks.at]:
             parcel = min(ready, key=lambda one: (-quiet.RANK.get(str(one.body.get("severity")), 1), one.id))
-            if parcel.judged or self._judge(parcel, clocks):
+            if parcel.judged or self._judged(parcel, clocks):
                 self._sending = parcel.id
                 return parcel, 0.0
         waits = [LOOK_S, *(self._due[one.id] - clocks.at for one in self._pending())]
@@ -189,6 +207,11 @@ class Queue:
             self._due[parcel.id], parcel.due = clocks.at + wait_s, clocks.now + wait_s
             self._changes.parcels[parcel.id] = parcel
 
+    def damaged(self, parcel: Parcel, clocks: Clocks) -> None:
+        """It cannot be told, now or ever; that says nothing of the channel."""
+        parcel.error = DAMAGED
+        self._done(parcel, "failed", clocks)
+
     # ---- inside ------------------------------------------------------------------------------------------------------
 
     def _pending(self) -> list[Parcel]:
@@ -234,27 +257,41 @@ class Queue:
 
     def _thin(self, clocks: Clocks, silenced: Silenced) -> None:
         """A queue that grows is judged ahead of its sending: many become one."""
-        self._hold(clocks.now, silenced)
+        self._hold(clocks, silenced)
         for parcel in self._pending():
             if not parcel.judged and parcel.id in self.waiting:
-                self._judge(parcel, clocks)
+                self._judged(parcel, clocks)
 
-    def _hold(self, now: float, silenced: Silenced) -> None:
+    def _hold(self, clocks: Clocks, silenced: Silenced) -> None:
         """Which parcels wait for the end of quiet hours, of the channel's own hours, of a silence."""
+        now = clocks.now
         hours = bool(self._hours) and schedule.inside(self._hours, now, self._zone)
         hours = hours or (bool(self._when) and not schedule.inside(self._when, now, self._zone))
-        for parcel in self.waiting.values():
+        for parcel in list(self.waiting.values()):
             if parcel.id == self._sending:
                 continue
-            alert, silent = parcel.body, silenced.holds(parcel.body, now)
-            known = self._told_as.get(parcel.alert) == "critical" and not self.rules.counts(alert)
-            waits = quiet.held(alert, hours=hours, silenced=silent, known=known)
-            if waits and silent and parcel.state == "closed":
-                parcel.mute = True  # it came and went while nothing was to be said
-            status: Status = "held" if waits else "pending"
-            if status != parcel.status:
-                parcel.status = status
-                self._changes.parcels[parcel.id] = parcel
+            try:
+                self._hold_one(parcel, now, silenced, hours)
+            except SHAPE:
+                self.damaged(parcel, clocks)
+
+    def _hold_one(self, parcel: Parcel, now: float, silenced: Silenced, hours: bool) -> None:
+        alert, silent = parcel.body, silenced.holds(parcel.body, now)
+        known = self._told_as.get(parcel.alert) == "critical" and not self.rules.counts(alert)
+        waits = quiet.held(alert, hours=hours, silenced=silent, known=known)
+        if waits and silent and parcel.state == "closed":
+            parcel.mute = True  # it came and went while nothing was to be said
+        status: Status = "held" if waits else "pending"
+        if status != parcel.status:
+            parcel.status = status
+            self._changes.parcels[parcel.id] = parcel
+
+    def _judged(self, parcel: Parcel, clocks: Clocks) -> bool:
+        try:
+            return self._judge(parcel, clocks)
+        except SHAPE:
+            self.damaged(parcel, clocks)
+            return False
 
     def _judge(self, parcel: Parcel, clocks: Clocks) -> bool:
         """Whether the rules of quiet let it pass; else it is gone from the queue, and may stand in another one."""

@@ -326,6 +326,41 @@ def test_a_silence_holds_no_critical_alert_that_was_not_told_as_critical(post: P
     assert post.sent() == [], "what was told is known after a restart"
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"severity": None}, {"peer": "text"}, {"id": None}, {"state": 7}, {"camera": []}, {"title": None}]
+)
+def test_an_alert_of_a_wrong_shape_takes_no_other_with_it(post: Post, wrong: dict[str, Any]) -> None:
+    post.take(alert("bad") | wrong, alert("fine", peer={"ip": "203.0.113.9"}))
+    assert "fine" in [one[0] for one in post.sent()]
+    assert post.outbox.queues["phone"].waiting == {}
+    post.start()
+    assert post.sent() == []
+
+
+def test_an_alert_that_lacks_what_it_needs_is_given_up_in_plain_words(post: Post) -> None:
+    for key in ("id", "state", "severity", "peer", "camera", "type", "title"):
+        body = alert(f"no-{key}")
+        del body[key]
+        post.take(body, alert(f"after-{key}", peer={"ip": "203.0.113.9"}, camera=key))
+        assert f"after-{key}" in [one[0] for one in post.sent()]
+    assert post.outbox.queues["phone"].waiting == {}
+    assert post.file is not None
+    (state,) = DeliveryReader(post.path).channels()
+    assert state.failed >= 3
+    assert state.error is None
+    assert {why for _, why in state.reasons} == {module.DAMAGED}
+
+
+def test_what_was_stored_damaged_is_given_up(post: Post) -> None:
+    post.take(alert("bad"), alert("fine", peer={"ip": "203.0.113.9"}))
+    with sqlite3.connect(post.path) as db:
+        db.execute("""UPDATE outbox SET body='{"id": 4, "peer": "text"}' WHERE alert='bad'""")
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('quiet:phone', '{\"cameras\": {\"porch\": 7}}')")
+    post.start()
+    assert [one[0] for one in post.sent()] == ["fine"]
+    assert ("bad", "open", "failed") in post.rows()
+
+
 def test_what_may_only_be_starting_is_tried_for_ten_minutes(post: Post) -> None:
     post.take(alert("a"))
     waited = 0.0
