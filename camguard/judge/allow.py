@@ -49,12 +49,11 @@ class Permissions:
             self._held.pop(decision.revokes, None)
         elif decision.what in ("allow", "watching", "silence"):
             if decision.what != "allow":  # the newest one about a camera counts
-                same = (decision.what, decision.camera, decision.alert)
-                self._held = {
-                    number: held
-                    for number, held in self._held.items()
-                    if (held.decision.what, held.decision.camera, held.decision.alert) != same
-                }
+                same = [number for number, held in self._held.items() if _about(held.decision) == _about(decision)]
+                if any(number > decision.number for number in same):
+                    return
+                for number in same:
+                    del self._held[number]
             if self.is_full:
                 self.counters["permissions-refused"] += 1
                 return
@@ -174,6 +173,10 @@ def decided(
         revokes=wish.decision,
         detail=f"{wish.device} is {'home' if wish.home else 'away'}" if wish.do == "presence" else "",
     )
+
+
+def _about(decision: Decision) -> tuple[str, str | None, str | None]:
+    return decision.what, decision.camera, decision.alert
 
 
 def _viewer(session: Session) -> str:

@@ -117,7 +117,8 @@ class Spool:
             now, wall = time.monotonic(), time.time()
             for kept in self._unsure:
                 left_s = (kept.decision.until or 0.0) - wall
-                resume(self._keeper.guard, kept._replace(left_s=left_s, unsure=False), now)
+                if left_s > 0:  # what has run out must not displace what holds
+                    resume(self._keeper.guard, kept._replace(left_s=left_s, unsure=False), now)
             self._unsure = []
             self._clock_words()
 
