@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
         _add_check,
         _add_status,
         _add_sessions,
+        _add_logins,
         _add_alerts,
         _add_log,
         _add_report,
@@ -243,6 +244,11 @@ def _add_sessions(commands: "Commands") -> None:
     _look_back(commands, "sessions", _sessions, "who watched, when, how long, how much", example)
 
 
+def _add_logins(commands: "Commands") -> None:
+    help = "who logged in to which camera, by which door, and whether it worked"
+    _look_back(commands, "logins", _logins, help, "camguard logins --since yesterday --camera porch")
+
+
 def _add_alerts(commands: "Commands") -> None:
     _look_back(commands, "alerts", _alerts, "what you were told", "camguard alerts --since -2h")
 
@@ -280,6 +286,12 @@ def _sessions(asked: argparse.Namespace) -> int:
     from camguard.review import terminal
 
     return terminal.sessions(_paths(asked), _asked(asked))
+
+
+def _logins(asked: argparse.Namespace) -> int:
+    from camguard.review import logins
+
+    return logins.logins(_paths(asked), _asked(asked))
 
 
 def _alerts(asked: argparse.Namespace) -> int:

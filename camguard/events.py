@@ -313,6 +313,29 @@ class Alert:
     detail: dict[str, str | int | float | None] = field(default_factory=dict)
 
 
+Outcome = Literal["success", "failure", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Somebody said who he is, at a camera's door. `outcome_source`: "read" where the camera said so. `verdict`,
+    `reason`: as of a Session. The password itself is nowhere: `default_password` says whether it is a maker's default
+    or none, None where that cannot be told."""
+
+    id: str
+    time: float
+    camera: str
+    peer: Peer
+    service: str
+    scheme: str | None
+    user: str | None
+    outcome: Outcome
+    outcome_source: Literal["read", "inferred"]
+    default_password: bool | None
+    verdict: VerdictWord | None = None
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something to keep in the log that is no alert; `what` as in contract.md (guard-start, gap, clock, new-device)."""
@@ -377,7 +400,7 @@ class Decision:
     detail: str = ""
 
 
-Event = Session | Alert | Notice | Health | Decision
+Event = Session | Login | Alert | Notice | Health | Decision
 
 
 # ---- who is on the link ----------------------------------------------------------------------------------------------

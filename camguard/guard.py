@@ -1,18 +1,19 @@
 """THE PIPELINE: capture -> decode -> track + read -> detect -> judge. In: Frames and FlowCounts; out: events. Pure.
 
-    Frame      decode -> who on the link said it -> listen (readers) -> detect.stream  \\
-                                                                                        > judge -> events
-    FlowCount  track -> detect.stream (shapes), judge.sight                            /
+    Frame      decode -> who on the link said it -> listen (readers) -> detect.stream, detect.login  \\
+                                                                                                      > judge -> events
+    FlowCount  track -> detect.stream (shapes), detect.login (unread), judge.sight                   /
 
 `feed` and `tick` are all that the rim calls, live and in replay alike. Inside, times are seconds on the guard's own
 clock; events leave with wall-clock times (`offset_s`).
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from camguard.decode import Hosts, decode
+from camguard.detect.login import Logins
 from camguard.detect.stream import DETECTORS, Streams
 from camguard.errors import Malformed
 from camguard.events import (
@@ -24,6 +25,7 @@ from camguard.events import (
     Frame,
     Home,
     Host,
+    Login,
     Own,
     Peer,
     SeenDevice,
@@ -32,6 +34,7 @@ from camguard.events import (
     Wish,
     hosts_of,
 )
+from camguard.judge import login as login_alerts
 from camguard.judge.allow import Permissions, decided
 from camguard.judge.quiet import Matters
 from camguard.judge.rules import Rules, Verdict
@@ -69,6 +72,8 @@ class Guard:
         self._neighbours = Neighbours(home, places, own)
         self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
         self._sights, self._matters, self._permissions = Sights(), Matters(), Permissions()
+        self._logins = Logins(self._camera_name, self._peer)
+        self._login_matters = login_alerts.LoginMatters(self._matters.tells_of)
         self._verdicts: dict[str, Verdict] = {}
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
@@ -83,7 +88,8 @@ class Guard:
         self._neighbours.take_new_names()
         for alert in resume:
             local = _shifted(alert, -offset_s)
-            (self._sights if alert.type == "guard-blind" else self._matters).resume(local)
+            matters = self._login_matters if alert.type in login_alerts.TYPES else self._matters
+            (self._sights if alert.type == "guard-blind" else matters).resume(local)
 
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
@@ -108,6 +114,7 @@ class Guard:
         if self._now is not None and moved:
             self._pending += self._judge_all(self._streams.drop(moved, self._now), self._now)
             self._flows.drop_hosts(moved)
+            self._logins.drop(moved)
         places = {host.name: host.number for host in hosts}
         self._neighbours.renumber({number: places.get(host.name) for number, host in self._known.items()})
 
@@ -142,12 +149,14 @@ class Guard:
         for heard in self._listener.late():
             out += self._heard(heard, now)
         out += self._judge_all(self._streams.tick(now), now)
+        out += self._judge_logins(self._logins.tick(now), now)
         current = {session.id: session for session in self._streams.open_sessions(now)}
         self._permissions.tick(now)
         for session in current.values():
             if self._verdict(session, now) != self._verdicts.get(session.id):
                 out += self._judge(session, now)
         alerts = [*self._matters.tick(now, current), *self._sights.tick(now)]
+        alerts += self._login_matters.tick(now, self._excuse_at(now))
         out += [_shifted(alert, self.offset_s) for alert in alerts]
         self._flows.kept = self._streams.keys()
         self._bytes.append({})
@@ -155,17 +164,27 @@ class Guard:
 
     def finish(self, now: float) -> list[Event]:
         """The end of a replay: what ended is closed, what goes on stays open."""
-        return self.tick(now)
+        out = self.tick(now)
+        held = self._login_matters.tick(now, self._excuse_at(now), last=True)
+        return [*out, *(_shifted(alert, self.offset_s) for alert in held)]
 
     def decide(self, wish: Wish, number: int, now: float, alert: Alert | None = None) -> list[Event]:
         """Makes a decision of a wish; `alert`: the one it names, as recorded. ValueError: why not, in words."""
         covers = self._matters.sessions_of(alert.id) if alert else frozenset()
+        of_login = alert is not None and self._login_matters.is_open(alert.id)
+        if alert and of_login:
+            covers = frozenset({f"login|{alert.id}"})
         decision = decided(
             wish, number, now + self.offset_s, alert, covers, self._permissions, tuple(self._names.values())
         )
         until_at = None if decision.until is None else decision.until - self.offset_s
-        self._permissions.take(decision, until_at, covers)
-        return [decision, *self.tick(now)]
+        settled: list[Alert] = []
+        if alert and of_login and decision.what == "allow" and decision.mode == "once":
+            words = f"you said that it was you (decision {decision.number})"
+            settled = self._login_matters.settle(alert.id, words, now)  # and is used up by that
+        else:
+            self._permissions.take(decision, until_at, covers)
+        return [decision, *(_shifted(one, self.offset_s) for one in settled), *self.tick(now)]
 
     def resume_decision(self, decision: Decision, until_at: float | None) -> None:
         """A decision of an earlier run that still holds; `until_at` on the guard's clock."""
@@ -180,7 +199,8 @@ class Guard:
 
     def open_alerts(self) -> list[Alert]:
         """What the owner should know of now."""
-        return [_shifted(alert, self.offset_s) for alert in (*self._matters.open_alerts(), *self._sights.open_alerts())]
+        found = (*self._matters.open_alerts(), *self._login_matters.open_alerts(), *self._sights.open_alerts())
+        return [_shifted(alert, self.offset_s) for alert in found]
 
     def sights(self) -> list[Sight]:
         """How well each camera is seen."""
@@ -212,7 +232,8 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
         out = {f"odd-{name}": number for name, number in self._listener.odd.items()}
-        for part in (self._flows, self._neighbours, self._streams, self._matters, self._permissions):
+        parts = (self._flows, self._neighbours, self._streams, self._logins, self._matters, self._login_matters)
+        for part in (*parts, self._permissions):
             out |= part.counters
         return out
 
@@ -240,6 +261,12 @@ class Guard:
             flow.protocol = flow.protocol or "tls"
             if not camera_serves and flow.opened_by_camera is not False and reading.detail.get("sni"):
                 self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]), now)
+        elif reading.what == "login":
+            return self._judge_logins(self._logins.heard(flow, reading.detail, now), now) if camera_serves else []
+        elif reading.what == "http":
+            flow.protocol = flow.protocol or "http"
+            if camera_serves and up:
+                self._logins.speaks(flow, "http")
         elif reading.what == "rtsp":
             if camera_serves and up and (mac := self._macs.get(flow.host)):
                 self._neighbours.speaks_camera(mac, now)
@@ -266,9 +293,27 @@ class Guard:
         if not flow.proto:
             return []
         self._neighbours.carries(count.peer_mac, flow.peer)
-        return self._judge_all(self._streams.counted(flow, count.at), count.at)
+        unread = self._judge_logins(self._logins.counted(flow, count.at), count.at)
+        return [*self._judge_all(self._streams.counted(flow, count.at), count.at), *unread]
 
     # ---- judging ----
+
+    def _excuse_at(self, now: float) -> Callable[[str, Peer], str | None]:
+        return lambda camera, peer: self._permissions.excuses_login(camera, peer, now, worked=False)
+
+    def _judge_logins(self, logins: Iterable[Login], now: float) -> list[Event]:
+        out: list[Event] = []
+        for login in logins:
+            verdict = self._rules.judge_login(login, now + self.offset_s)
+            if verdict.word == "unexpected":
+                worked = login.outcome == "success"
+                excuse = self._permissions.excuses_login(login.camera, login.peer, now, worked=worked)
+                verdict = Verdict("expected", excuse) if excuse else verdict
+            alerts = self._login_matters.judged(login, verdict, now)
+            told = replace(login, time=login.time + self.offset_s, verdict=verdict.word, reason=verdict.reason)
+            out += [told] if self._login_matters.is_listed(login, now) else []
+            out += [*(_shifted(alert, self.offset_s) for alert in alerts)]
+        return out
 
     def _judge_all(self, sessions: Iterable[Session], now: float) -> list[Event]:
         return [event for session in sessions for event in self._judge(session, now)]

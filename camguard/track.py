@@ -62,6 +62,8 @@ class Flow:
         "largest_up",
         "last_at",
         "packets_up",
+        "payload_down",
+        "payload_up",
         "peer",
         "peer_mac",
         "peer_port",
@@ -83,7 +85,7 @@ class Flow:
         self.host, self.proto, self.host_port = parts.host, parts.proto, parts.host_port
         self.peer, self.peer_port = parts.peer, parts.peer_port
         self.first_at = self.last_at = at
-        self.bytes_up = self.bytes_down = self.packets_up = 0
+        self.bytes_up = self.bytes_down = self.packets_up = self.payload_up = self.payload_down = 0
         self.added_up = self.added_down = self.settled_up = self.settled_down = 0
         self.busy_at = self.sent_at = float("-inf")
         self.largest_up = self.flags_up = self.flags_down = 0
@@ -120,6 +122,8 @@ class Flow:
         self.bytes_up += count.wire_up
         self.bytes_down += count.wire_down
         self.packets_up += count.packets_up
+        self.payload_up += count.payload_up
+        self.payload_down += count.payload_down
         self.largest_up = count.largest_up
         self.flags_up, self.flags_down = count.flags_up, count.flags_down
         self.first_up = count.first_up

@@ -14,7 +14,7 @@ import pytest
 
 from camguard import __version__, cli, report
 from camguard.errors import ConfigError
-from camguard.events import Alert, Fact, Health, Notice, Peer, Session
+from camguard.events import Alert, Fact, Health, Login, Notice, Peer, Session
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs/reference.md").read_text()
@@ -42,6 +42,7 @@ def test_the_commands_of_this_version() -> None:
         "camguard check",
         "camguard status",
         "camguard sessions",
+        "camguard logins",
         "camguard alerts",
         "camguard log",
         "camguard report",
@@ -240,6 +241,7 @@ PEER = Peer("51.68.10.20")
 EVENTS = (
     Session("s", 0.0, "c", "open", PEER, "tcp", "rtsp", None, "stream", "certain", 0.0, None, 1, 1, 1, None, None),
     Alert("a", 0.0, "c", "privacy", "info", "certain", "", (), PEER, None, 0.0, 0.0, 1, "open"),
+    Login("l", 0.0, "c", PEER, "http", "basic", "admin", "failure", "read", None),
     Notice(0.0, None, "gap", ""),
     Health(0.0, "x", 1.0),
     Fact("dns", 0.0, ("1.2.3.4", 1), ("1.2.3.4", 2)),
@@ -263,7 +265,7 @@ def test_the_words_of_literal_types_are_in_the_reference() -> None:
 
     from camguard import events
 
-    for name in ("StreamClass", "Confidence", "Scope"):
+    for name in ("StreamClass", "Confidence", "Scope", "Outcome"):
         for word in get_args(getattr(events, name)):
             assert f"`{word}`" in REFERENCE
     for word in get_args(get_type_hints(Alert)["severity"]):

@@ -1,5 +1,6 @@
 """guard.py, end to end: crafted dialogues and counts in, sessions and alerts out."""
 
+import base64
 import gc
 from types import FunctionType, ModuleType
 
@@ -7,7 +8,7 @@ import pytest
 from scapy.layers.l2 import ARP, Ether
 
 from camguard.detect.stream import DETECTORS
-from camguard.events import UDP, Alert, Camera, Decision, Device, Expect, Frame, Home, Session, Wish
+from camguard.events import UDP, Alert, Camera, Decision, Device, Expect, Frame, Home, Login, Session, Wish
 from camguard.guard import Guard
 from tests.traffic import (
     CAMERA_IP,
@@ -39,6 +40,10 @@ def alerts(events: list[object]) -> list[Alert]:
 
 def sessions(events: list[object]) -> list[Session]:
     return [event for event in events if isinstance(event, Session)]
+
+
+def logins(events: list[object]) -> list[Login]:
+    return [event for event in events if isinstance(event, Login)]
 
 
 def everything_in(thing: object) -> list[bytes]:
@@ -279,9 +284,11 @@ def test_facts_are_read_and_hold_no_secret() -> None:
     ]
     guard, _ = run(HOME, items, until=102.0)
     facts = guard.take_facts()
-    assert [(fact.what, fact.detail["method"], fact.detail["status"]) for fact in facts] == [
+    assert [(fact.what, fact.detail.get("method"), fact.detail.get("status")) for fact in facts] == [
         ("rtsp", "DESCRIBE", None),
+        ("login", None, None),
         ("rtsp", "DESCRIBE", 401),
+        ("login", None, None),
     ]
     assert facts[0].client == (STRANGER_IP, 50000)
     assert facts[0].server == (CAMERA_IP, 554)
@@ -483,3 +490,139 @@ def test_names_are_known_to_the_next_run() -> None:
     _, events = run(home, live(Connection(key_of(), first_at=100.0), 101, 115), until=114, names=names)
     assert [session.verdict for session in sessions(events)][-1] == "expected"
     assert not alerts(events)
+
+
+# ---- logins ----------------------------------------------------------------------------------------------------------
+
+CANARY = "Canary-5ecret-Zebra"
+SOAP = (
+    "<s:Envelope><s:Header><o:UsernameToken><o:Username>onvif</o:Username><o:Password Type='PasswordText'>"
+    f"{CANARY}</o:Password></o:UsernameToken></s:Header><s:Body><t:GetProfiles/></s:Body></s:Envelope>"
+)
+
+
+def basic(password: str, user: str = "admin") -> str:
+    return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() + "\n"
+
+
+def http_login(
+    at: float, password: str, status: str, *, peer_ip: str = STRANGER_IP, peer_mac: str = GATEWAY_MAC, port: int = 50000
+) -> list[Frame]:
+    """A request with credentials on a connection of its own, and its answer."""
+    talk = Dialogue(at, peer_ip=peer_ip, peer_mac=peer_mac, port=80, peer_port=port)
+    return [
+        *talk.open(),
+        talk.says(False, f"GET /live.jpg HTTP/1.1\nHost: cam\n{basic(password)}\n"),
+        talk.says(True, f"HTTP/1.1 {status}\nContent-Length: 0\nSet-Cookie: {CANARY}\n\n"),
+    ]
+
+
+def test_a_strangers_login_is_told_and_the_owners_is_not() -> None:
+    home = Home(cameras=HOME.cameras, devices=(Device("phone", LAPTOP_MAC, owner=True),))
+    items = [
+        *http_login(100.2, CANARY, "200 OK", peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC),
+        *http_login(103.2, CANARY, "200 OK"),
+    ]
+    _, events = run(home, items, until=110.0)
+    assert [(one.outcome, one.verdict, one.user, one.service, one.scheme) for one in logins(events)] == [
+        ("success", "expected", "admin", "http", "basic"),
+        ("success", "unexpected", "admin", "http", "basic"),
+    ]
+    (alert,) = alerts(events)
+    assert (alert.type, alert.severity, alert.state) == ("remote-login", "critical", "open")
+    assert alert.raised - 103.2 < 3.5
+
+
+def test_a_login_in_the_last_second_of_a_capture_is_told() -> None:
+    guard, events = run(HOME, http_login(100.2, CANARY, "200 OK"), until=101.0)
+    assert not alerts(events)
+    assert [one.type for one in alerts(guard.finish(101.5))] == ["remote-login"]
+
+
+def test_a_guess_that_succeeds_raises_one_critical_alert() -> None:
+    items = [
+        frame_
+        for number in range(20)
+        for frame_ in http_login(
+            100.1 + number, f"{CANARY}{number}", "200 OK" if number == 19 else "401 No", port=50000 + number
+        )
+    ]
+    _, events = run(HOME, items, until=125.0)
+    assert [one.outcome for one in logins(events)] == ["failure"] * 19 + ["success"]
+    critical = [one for one in alerts(events) if one.severity == "critical" and one.state != "closed"]
+    assert [(one.type, one.state, one.count) for one in critical] == [("brute-force", "open", 19)]
+
+
+def test_who_may_watch_may_log_in_to_do_so_and_a_stranger_who_watches_is_told_of_once() -> None:
+    def login(at: float, peer_ip: str, peer_mac: str, port: int) -> list[Frame]:
+        talk = Dialogue(at, peer_ip=peer_ip, peer_mac=peer_mac, peer_port=port)
+        return [
+            *talk.open(),
+            talk.says(False, f"DESCRIBE rtsp://{CAMERA_IP}/s RTSP/1.0\nCSeq: 1\n\n"),
+            talk.says(True, 'RTSP/1.0 401 No\nCSeq: 1\nWWW-Authenticate: Basic realm="x"\n\n'),
+            talk.says(False, f"DESCRIBE rtsp://{CAMERA_IP}/s RTSP/1.0\nCSeq: 2\n{basic(CANARY)}\n"),
+            talk.says(True, "RTSP/1.0 200 OK\nCSeq: 2\n\n"),
+        ]
+
+    items = [*login(100.1, LAPTOP_IP, LAPTOP_MAC, 40000), *rtsp_view(100.4, peer_ip=LAPTOP_IP, peer_mac=LAPTOP_MAC)]
+    items += [*login(105.1, STRANGER_IP, GATEWAY_MAC, 40001), *rtsp_view(105.4)]
+    _, events = run(HOME, items, until=112.0)
+    assert [(one.outcome, one.verdict, one.reason) for one in logins(events)] == [
+        ("success", "expected", "you expect nvr"),
+        ("success", "unexpected", "it is none of your devices and nothing you expect"),
+    ]
+    assert [one.type for one in alerts(events)] == ["remote-stream"]
+
+
+def test_no_password_is_anywhere() -> None:
+    forms = (
+        ("application/x-www-form-urlencoded", f"user=admin&password={CANARY}"),
+        ("application/json", f'{{"username":"root","password":"{CANARY}"}}'),
+        ("application/soap+xml", SOAP),
+    )
+    items = [*http_login(100.2, CANARY, "401 No"), *http_login(101.2, CANARY, "200 OK", port=50001)]
+    for number, (kind, body) in enumerate(forms):
+        talk = Dialogue(102.2 + number, port=80, peer_port=51000 + number)
+        head = f"POST /onvif/login?pwd={CANARY} HTTP/1.1\nContent-Type: {kind}\nContent-Length: {len(body)}\n\n"
+        items += [*talk.open(), talk.says(False, head), talk.says(False, body.encode())]
+        items += [talk.says(True, f'HTTP/1.1 200 OK\nSet-Cookie: {CANARY}\nContent-Length: 15\n\n{{"result":true}}')]
+    guard, events = run(HOME, items, until=112.0)
+    told = [*events, *guard.take_facts(), *guard.open_alerts()]
+    assert [one.scheme for one in logins(events)] == ["basic", "basic", "form", "form", "wsse"]
+    encoded = base64.b64encode(f"admin:{CANARY}".encode())
+    for secret in (CANARY.encode(), encoded):
+        assert secret not in repr(told).encode()
+        assert not [held for held in everything_in(guard) if secret in held]
+
+
+def test_it_was_me_of_a_login_closes_it() -> None:
+    guard, events = run(HOME, http_login(100.2, CANARY, "401 No"), until=104.0)
+    (alert,) = alerts(events)
+    decided = guard.decide(Wish("w1", "terminal, anna", "allow", alert=alert.id, mode="once"), 1, 105.0, alert)
+    assert [(one.state, one.detail["settled"]) for one in alerts(decided)] == [
+        ("closed", "you said that it was you (decision 1)")
+    ]
+    again = [event for item in http_login(110.2, CANARY, "401 No", port=50009) for event in guard.feed(item)]
+    assert [one.state for one in alerts(again)] == ["open"]
+    (alert,) = alerts(again)
+    guard.decide(Wish("w2", "terminal, anna", "allow", alert=alert.id, mode="always"), 2, 115.0, alert)
+    later = [event for item in http_login(120.2, CANARY, "401 No", port=50010) for event in guard.feed(item)]
+    assert [(one.verdict, one.reason) for one in logins(later)] == [("expected", "you allowed it (decision 2)")]
+    assert not alerts(later)
+
+
+def test_a_guess_is_not_the_viewer_that_watching_means() -> None:
+    guard, _ = run(HOME, [], until=101.0)
+    guard.decide(Wish("w1", "terminal, anna", "watching"), 1, 102.0)
+    guessed = [event for item in http_login(103.2, CANARY, "401 No") for event in guard.feed(item)]
+    assert [one.verdict for one in logins(guessed)] == ["unexpected"]
+    own = http_login(104.2, CANARY, "200 OK", peer_ip="198.51.100.7", port=50001)
+    assert [one.verdict for one in logins([e for item in own for e in guard.feed(item)])] == ["expected"]
+
+
+def test_a_flood_then_a_login_that_cannot_be_read_is_told() -> None:
+    before = Connection(key_of(), first_at=100.0).second(100.5, up=10)
+    flooded = Connection(key_of(host_port=80, peer_port=50007), first_at=103.2, first_up=False)
+    _, events = run(HOME, [before, flooded.second(104.0, up=500, down=400, flags=0x1B)], until=108.0)
+    assert [(one.outcome, one.outcome_source, one.user) for one in logins(events)] == [("unknown", "inferred", None)]
+    assert [(one.type, one.severity) for one in alerts(events)] == [("remote-login", "warning")]

@@ -84,6 +84,21 @@ class Permissions:
         self._told.add(session.id)
         return None
 
+    def excuses_login(self, camera: str, peer: Peer, now: float, *, worked: bool) -> str | None:
+        """Why this login is fine, in words: who may view may log in. Where nobody is "watching" yet only one that
+        `worked` may be meant: a guess is not."""
+        for permission in self._held.values():
+            decision, until_at = permission.decision, permission.until_at
+            if decision.camera not in (None, camera) or (until_at is not None and now >= until_at):
+                continue
+            if decision.what == "watching":
+                viewer = self._watching[camera][0] if camera in self._watching else None
+                if viewer == _viewer(peer) or (viewer is None and worked):
+                    return f"you said that you are watching (decision {decision.number})"
+            elif decision.mode in ("for", "always") and decision.peer and is_same_viewer(decision.peer, peer):
+                return f"you allowed it (decision {decision.number})"
+        return None
+
     def closed(self, session: Session) -> None:
         """The viewing is over: "once" is used up, and the next viewing may be the one that "watching" means."""
         self._told.discard(session.id)
@@ -106,8 +121,8 @@ class Permissions:
         }
 
     def _watches(self, session: Session) -> bool:
-        viewer, going_on = self._watching.setdefault(session.camera, (_viewer(session), set()))
-        if viewer != _viewer(session):
+        viewer, going_on = self._watching.setdefault(session.camera, (_viewer(session.peer), set()))
+        if viewer != _viewer(session.peer):
             return False
         going_on.add(session.id)
         return True
@@ -179,5 +194,5 @@ def _about(decision: Decision) -> tuple[str, str | None, str | None]:
     return decision.what, decision.camera, decision.alert
 
 
-def _viewer(session: Session) -> str:
-    return session.peer.device or session.peer.ip
+def _viewer(peer: Peer) -> str:
+    return peer.device or peer.ip

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from camguard.events import Alert, Session
+from camguard.events import Alert, Peer, Session
 from camguard.judge.rules import VIEWING, Verdict
 
 MATTERS_MAX = 4096
@@ -85,6 +85,11 @@ class Matters:
         return frozenset(
             known for matter in self._matters.values() if matter.alert.id == alert for known in matter.open
         )
+
+    def tells_of(self, camera: str, peer: Peer) -> bool:
+        """Whether an alert is about this viewer already, or was until lately: to take one's leave is no news either."""
+        whom = peer.device or peer.ip
+        return any((known, other) == (camera, whom) for known, _, other in self._matters)
 
     def open_alerts(self) -> list[Alert]:
         """What the owner should know of now."""

@@ -5,11 +5,13 @@ import ipaddress
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from camguard.events import Camera, Decision, Expect, Home, Peer, Session, VerdictWord
+from camguard.events import Camera, Decision, Expect, Home, Login, Peer, Session, VerdictWord
 from camguard.judge import schedule
 from camguard.neighbours import is_private
 
 VIEWING = ("stream", "playback", "talk")
+#: Why the owner minds where no rule speaks of it.
+UNKNOWN = "it is none of your devices and nothing you expect"
 
 
 class Verdict(NamedTuple):
@@ -63,31 +65,50 @@ class Rules:
         peer = session.peer
         if viewing and peer.device in self._owners:
             return Verdict("expected", f"{peer.device} is your own device")
+        said, late = self._ruled(session.camera, peer, {"stream" if viewing else session.cls}, time)
+        if said:
+            return said
+        if viewing and (known := self._recorder(session.camera, peer)):
+            return known
+        if not viewing:
+            return Verdict(None, None)
+        return Verdict("unexpected", late or UNKNOWN)
+
+    def judge_login(self, login: Login, time: float) -> Verdict:
+        """Whether this login is fine at wall-clock `time`. Who may watch may say who he is to the RTSP door."""
+        peer = login.peer
+        if peer.device in self._owners:
+            return Verdict("expected", f"{peer.device} is your own device")
+        kinds = {"login", "stream"} if login.service == "rtsp" else {"login"}
+        said, late = self._ruled(login.camera, peer, kinds, time)
+        return said or self._recorder(login.camera, peer) or Verdict("unexpected", late or UNKNOWN)
+
+    def _ruled(self, camera: str, peer: Peer, kinds: set[str], time: float) -> tuple[Verdict | None, str | None]:
+        """What the rules say of it; else the rule that would have allowed it at another hour."""
         late: str | None = None
         for rule in self._rules:
-            if not self._fits(rule, session):
+            if not self._fits(rule, camera, peer, kinds):
                 continue
             if not rule.windows or schedule.inside(rule.windows, time, self._zone):
                 hours = f" {rule.expect.when}" if rule.expect.when else ""
-                return Verdict("expected", f"you expect {rule.expect.peer}{hours}")
+                return Verdict("expected", f"you expect {rule.expect.peer}{hours}"), None
             late = f"you expect {rule.expect.peer} only {rule.expect.when}"
-        if viewing and peer.scope == "lan":
-            if peer.device in self._recorders:
-                return Verdict("expected", f"{peer.device} is your recorder")
-            if session.camera in self._recorders:
-                return Verdict("expected", "it is a recorder, and those are watched at home")
-        if not viewing:
-            return Verdict(None, None)
-        return Verdict("unexpected", late or "it is none of your devices and nothing you expect")
+        return None, late
+
+    def _recorder(self, camera: str, peer: Peer) -> Verdict | None:
+        if peer.scope == "lan" and peer.device in self._recorders:
+            return Verdict("expected", f"{peer.device} is your recorder")
+        if peer.scope == "lan" and camera in self._recorders:
+            return Verdict("expected", "it is a recorder, and those are watched at home")
+        return None
 
     def camera(self, name: str) -> Camera | None:
         """The camera of that name."""
         return self._cameras.get(name)
 
-    def _fits(self, rule: _Rule, session: Session) -> bool:
-        expect, peer = rule.expect, session.peer
-        kind = "stream" if session.cls in VIEWING else session.cls
-        if expect.camera not in ("*", session.camera) or (expect.kinds and kind not in expect.kinds):
+    def _fits(self, rule: _Rule, camera: str, peer: Peer, kinds: set[str]) -> bool:
+        expect = rule.expect
+        if expect.camera not in ("*", camera) or (expect.kinds and not kinds & set(expect.kinds)):
             return False
         if expect.peer == "lan":
             return peer.scope == "lan"

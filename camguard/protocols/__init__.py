@@ -9,9 +9,14 @@ Only errors.Malformed escapes from any of them. A stream reader does not raise o
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
 """
 
-from camguard.protocols import dns, rtsp, tls
+from camguard.protocols import dns, http, rtsp, tls
 from camguard.protocols.text import NOT_MINE, Reading, StreamReader
 
 __all__ = ["NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
 
-STREAM_READERS: dict[str, StreamReader] = {"rtsp": rtsp.read, "tls": tls.read, "dns": dns.read_stream}
+STREAM_READERS: dict[str, StreamReader] = {
+    "rtsp": rtsp.read,
+    "http": http.read,
+    "tls": tls.read,
+    "dns": dns.read_stream,
+}

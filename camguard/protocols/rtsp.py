@@ -6,6 +6,9 @@ in the middle of anything: the reader finds the next message start. Out:
       range, user_agent, scheme}): once when a request is seen (status None), once when its answer comes. `from_server`
       says that the RTSP server spoke. `transport` ("udp", "tcp", "multicast"), ports and interleaved channels are those
       that the answer to SETUP settles; `mode` is "record" where the client sends the media.
+  Reading("login", {serial, service, scheme, user, default_password, outcome, outcome_source}): once when a request
+      holds credentials (outcome None), once when its answer says whether they were believed ("challenge": it asks
+      for others, such as for a newer nonce); `serial` joins the two.
   Reading("rtsp-interleaved", {channel, ssrc, payload_type}): media inside a connection of which no opening was read
   Reading("odd", {name}): something that breaks the format; reading goes on behind it.
 Of passwords, digests, nonces, cookies and session ids nothing is kept.
@@ -15,6 +18,8 @@ import re
 from typing import NamedTuple
 
 from camguard.events import Chunk
+from camguard.protocols import answers, credentials
+from camguard.protocols.credentials import Claim
 from camguard.protocols.text import (
     HEADER_BLOCK_CAP,
     NOT_MINE,
@@ -67,6 +72,8 @@ class Request(NamedTuple):
     detail: Detail
     client_ports: tuple[str, ...]
     transport: str | None
+    serial: int = 0
+    claim: Claim | None = None
 
 
 class Side(NamedTuple):
@@ -93,6 +100,7 @@ class State(NamedTuple):
     told: bool = False
     tunnel: bool = False
     unread: int = 0
+    serial: int = 0
 
 
 def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
@@ -253,10 +261,31 @@ def _request(state: State, up: bool, method: str, url: str, fields: dict[str, st
         "user_agent": printable(fields["user-agent"], 80) if "user-agent" in fields else None,
         "scheme": auth_scheme(fields.get("authorization")),
     }
-    waiting = Request(fields.get("cseq", "")[:32], detail, asked.client_ports, asked.kind)
+    claim = credentials.of_header(fields.get("authorization"), method)
+    if claim and claim.scheme == "token":
+        claim = None
+    waiting = Request(fields.get("cseq", "")[:32], detail, asked.client_ports, asked.kind, state.serial, claim)
     pending = tuple(other for other in side.pending if other.cseq != waiting.cseq)[-(PENDING_CAP - 1) :]
-    state = _put(state, up, side._replace(pending=(*pending, waiting)))
-    return state, [Reading("rtsp", dict(detail), from_server=up != state.client_up)]
+    state = _put(state, up, side._replace(pending=(*pending, waiting)))._replace(serial=state.serial + 1)
+    readings = [Reading("rtsp", dict(detail), from_server=up != state.client_up)]
+    return state, [*readings, *_login(waiting, None, from_server=up != state.client_up)]
+
+
+def _login(waiting: Request, outcome: answers.Outcome | None, *, from_server: bool) -> list[Reading]:
+    """What somebody claimed (`outcome` None), or what became of it."""
+    claim = waiting.claim
+    if claim is None:
+        return []
+    detail: Detail = {
+        "serial": waiting.serial,
+        "service": "rtsp",
+        "scheme": claim.scheme,
+        "user": claim.user,
+        "default_password": claim.default_password,
+        "outcome": outcome[0] if outcome else None,
+        "outcome_source": outcome[1] if outcome else None,
+    }
+    return [Reading("login", detail, from_server=from_server)]
 
 
 def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tuple[State, list[Reading]]:
@@ -284,7 +313,11 @@ def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tupl
         detail["server_ports"], detail["interleaved"] = given.server_ports, given.interleaved
         detail["destination"], detail["mode"] = given.destination, given.mode or detail["mode"]
         state = state._replace(told=True)
-    return state, [Reading("rtsp", detail, from_server=up != state.client_up)]
+    readings = [Reading("rtsp", detail, from_server=up != state.client_up)]
+    if waiting is not None and waiting.claim is not None:
+        outcome = answers.of_head(waiting.claim, status, fields, body_tells=False)
+        readings += _login(waiting, outcome, from_server=up != state.client_up)
+    return state, readings
 
 
 def _unasked(fields: dict[str, str]) -> Detail:

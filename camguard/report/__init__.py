@@ -3,6 +3,7 @@
 text.py     what others wrote made harmless; times and sizes in words
 who.py      the other end
 alerts.py   title and body
+logins.py   title and body of what logins mean
 blind.py    title and body of what camguard does not see
 messages.py what a channel sends: full, short, discreet
 weekly.py   the weekly report
@@ -15,7 +16,16 @@ turn the direction of writing, and of markup brackets, and cut. Times in sentenc
 
 from camguard.report.alerts import SETTLED, USUAL_REASON, matter, words
 from camguard.report.messages import Detail, Message, digest, message, short_id, test_words
-from camguard.report.records import CLASS_WORDS, as_dict, fact_line, line, session_words, to_json
+from camguard.report.records import (
+    CLASS_WORDS,
+    OUTCOME_WORDS,
+    as_dict,
+    fact_line,
+    line,
+    login_words,
+    session_words,
+    to_json,
+)
 from camguard.report.text import (
     MAX_BODY,
     MAX_CAMERA,
@@ -41,6 +51,7 @@ __all__ = [
     "MAX_CAMERA",
     "MAX_MARKS",
     "MAX_TITLE",
+    "OUTCOME_WORDS",
     "SETTLED",
     "USUAL_REASON",
     "Detail",
@@ -55,6 +66,7 @@ __all__ = [
     "duration",
     "fact_line",
     "line",
+    "login_words",
     "masked",
     "matter",
     "message",

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from camguard.events import Alert
-from camguard.report import blind
-from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, capital, clock, cut, duration, name, size, when
+from camguard.report import blind, logins
+from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, capital, clock, cut, duration, fit, name, size, when
 from camguard.report.who import peer_of, who, who_short
 
 #: How the title of a matter begins that ended because the owner said so.
@@ -78,14 +78,6 @@ def _again(alert: Alert) -> str:
     return f" ({alert.count}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') } time)"
 
 
-def _fit(first: str, middle: str, last: str) -> str:
-    """Three sentences in the room that a body has: the middle one is left out first; the next step always stays."""
-    whole = " ".join(part for part in (first, middle, last) if part)
-    if len(whole) <= MAX_BODY:
-        return whole
-    return f"{cut(first, MAX_BODY - len(last) - 1)} {last}" if last else cut(first, MAX_BODY)
-
-
 def _goes(alert: Alert, zone: str) -> str:
     """The first sentence: since when, what, to whom, as sure as it is."""
     since, what = _since(alert, zone), _doing(alert)[1]
@@ -122,13 +114,13 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         title = f"Somebody is {doing}: {camera}"
     title += _again(alert)
     if _through(alert):
-        return title, _fit(_goes(alert, zone), "Only the app's own history can say who looks.", "Was this you?")
+        return title, fit(_goes(alert, zone), "Only the app's own history can say who looks.", "Was this you?")
     usual = capital(USUAL_REASON)
     if alert.peer is not None and alert.peer.device:
         usual = "No rule of yours allows it"
     elif _hidden(alert):
         usual = "No rule of yours speaks of it"
-    return title, _fit(_goes(alert, zone), f"{_reason(alert) or usual}.", "Was this you?")
+    return title, fit(_goes(alert, zone), f"{_reason(alert) or usual}.", "Was this you?")
 
 
 def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -148,7 +140,7 @@ def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     title = f"Watching ended: {camera}, {length}"
     if alert.confidence != "certain":
         title = f"It ended: {camera}, {length}"
-    return title, _fit(f"{target} {got} {span}.", "The record is kept.", "Not you? Safe next steps: docs/safety.md")
+    return title, fit(f"{target} {got} {span}.", "The record is kept.", "Not you? Safe next steps: docs/safety.md")
 
 
 def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -164,7 +156,7 @@ def _lan(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     known = alert.peer is not None and alert.peer.device
     why = _reason(alert) or ("No rule of yours allows it" if known else "")
     step = "Was this you?" if why else "Name it if it is yours."
-    return title + _again(alert), _fit(_goes(alert, zone), f"{why}." if why else "", step)
+    return title + _again(alert), fit(_goes(alert, zone), f"{why}." if why else "", step)
 
 
 def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
@@ -172,7 +164,7 @@ def _privacy(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         return _watching(alert, camera, zone)
     sure = "Watched" if alert.confidence == "certain" else "Perhaps watched"
     why = _reason(alert) or "You said that nobody may watch now"
-    return f"{sure} against your wish: {camera}{_again(alert)}", _fit(_goes(alert, zone), f"{why}.", "Was this you?")
+    return f"{sure} against your wish: {camera}{_again(alert)}", fit(_goes(alert, zone), f"{why}.", "Was this you?")
 
 
 _DECISION = re.compile(r" \(decision (\d+)\)$")
@@ -196,20 +188,15 @@ def _settled(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         holds = "camguard goes on looking."
     first = f"{capital(who(alert.peer))}: {name(said, 72)}{f' ({by})' if by else ''}."
     undo = f"Undo: camguard allow --revoke {found[1]}" if found else ""
-    return title, _fit(f"{first} {holds}", "", undo)
+    return title, fit(f"{first} {holds}", "", undo)
 
 
 #: The alerts of later versions: what is said until they have words of their own.
 _OTHER = {
-    "remote-login": "Somebody logged in to {} from outside",
-    "lan-login": "Somebody at home logged in to {}",
-    "brute-force": "Somebody is guessing the password of {}",
-    "default-password": "{} uses its factory password",
     "exposed-port": "{} was opened to the internet",
     "camera-attacks": "{} is contacting many strangers",
     "port-scan": "Somebody is trying the doors of {}",
     "new-destination": "{} talks to a new place",
-    "stale-password": "Something still tries an old password on {}",
 }
 
 
@@ -226,18 +213,24 @@ _WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
     "lan-stream": _lan,
     "privacy": _privacy,
     "guard-blind": lambda alert, _camera, zone: blind.words(alert, zone),
+    **dict.fromkeys(logins.TYPES, lambda alert, _camera, zone: logins.words(alert, zone)),
 }
 
 
 def matter(made: dict[str, Any]) -> str:
     """What a recorded alert is about, for a table: "Somebody is watching: OVH, France" """
-    sure = made["confidence"] == "certain"
+    sure, grave = made["confidence"] == "certain", made["severity"] == "critical"
     watched = "Somebody is watching" if sure else "May be being watched"
     first = {
         "remote-stream": watched,
         "lan-stream": "Somebody at home is watching" if sure else "May be being watched at home",
         "privacy": "Watched against your wish" if sure else "Perhaps watched against your wish",
         "guard-blind": "camguard cannot see it",
+        "remote-login": "Somebody logged in from outside" if grave else "Somebody outside tried to log in",
+        "lan-login": "A login by somebody at home",
+        "brute-force": "Its password was guessed" if grave else "Somebody is guessing its password",
+        "default-password": "It uses its factory password",
+        "stale-password": "Something tries an old password",
     }.get(made["type"])
     if made["type"] == "guard-blind" and not made["camera"]:
         return capital(name(made["reason"] or made["title"], MAX_TITLE))  # of the guard itself

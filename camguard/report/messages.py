@@ -69,7 +69,7 @@ _SHORT = {
     "lan-stream": ("Somebody at home is watching a camera", "Somebody at home may be watching a camera"),
     "privacy": ("A camera is watched against your wish", "A camera may be watched against your wish"),
     "guard-blind": ("camguard cannot see a camera", ""),
-    "remote-login": ("Somebody logged in to a camera from outside", ""),
+    "remote-login": ("Somebody outside tried to log in to a camera", ""),
     "lan-login": ("Somebody at home logged in to a camera", ""),
     "brute-force": ("Somebody is guessing a camera's password", ""),
     "default-password": ("A camera uses its factory password", ""),
@@ -78,6 +78,11 @@ _SHORT = {
     "port-scan": ("Somebody is trying the doors of a camera", ""),
     "new-destination": ("A camera talks to a new place", ""),
     "stale-password": ("Something still tries an old password", ""),
+}
+#: The same, where it worked.
+_SHORT_GRAVE = {
+    "remote-login": "Somebody logged in to a camera from outside",
+    "brute-force": "A camera's password was guessed",
 }
 #: What camguard says of itself has no name of anybody in it.
 _OWN = ("weekly", "test", "digest")
@@ -90,6 +95,8 @@ def _short(alert: Mapping[str, Any], zone: str) -> tuple[str, str]:
         return title, clean(str(alert["body"]))
     certain, perhaps = _SHORT.get(kind, ("Something to look at", ""))
     what = certain if alert["confidence"] == "certain" else perhaps or certain
+    if alert["severity"] == "critical":
+        what = _SHORT_GRAVE.get(kind, what)
     started, time = seconds_of(alert["started"]), seconds_of(alert["time"])
     since = when(started, time, zone)
     if alert["state"] == "closed":

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from camguard.events import Alert, Decision, Event, Fact, Health, Notice, Session
+from camguard.events import Alert, Decision, Event, Fact, Health, Login, Notice, Session
 from camguard.report.alerts import words
 from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, when, zone_of
 from camguard.report.who import peer_dict, who_short
@@ -19,6 +19,10 @@ def as_dict(event: Event | Fact, zone: str = "UTC") -> dict[str, Any]:
     """
     if isinstance(event, Session):
         made = _session_dict(event)
+    elif isinstance(event, Login):
+        made = {"kind": "login", "time": rfc3339(event.time), "camera": event.camera, "id": event.id}
+        made |= {"peer": peer_dict(event.peer)}
+        made |= _fields(event, "service scheme user outcome outcome_source default_password verdict reason")
     elif isinstance(event, Alert):
         made = _alert_dict(event, zone)
     elif isinstance(event, Notice):
@@ -124,6 +128,8 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
         return f"{at} {event.severity}: {title}. {body} [{name(event.id, 12)}]"
     if isinstance(event, Session):
         return f"{at} {session_words(event, zone)}"
+    if isinstance(event, Login):
+        return f"{at} {name(event.camera, MAX_CAMERA)}: {login_words(event)}"
     if isinstance(event, Notice):
         camera = f"{name(event.camera, MAX_CAMERA)}: " if event.camera else ""
         return f"{at} {camera}{notice_words(event)}"
@@ -177,6 +183,19 @@ def fact_line(fact: Fact, zone: str) -> str:
 
 def _detail_word(value: object) -> str:
     return ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
+
+
+OUTCOME_WORDS = {"success": "worked", "failure": "refused", "unknown": "not known"}
+
+
+def login_words(event: Login) -> str:
+    """A login in one sentence, without its camera: "login as admin by OVH, France over http: refused"."""
+    user = f" as {name(event.user, 24)}" if event.user else ""
+    outcome = {"unknown": "nobody knows if it worked"}.get(event.outcome, OUTCOME_WORDS[event.outcome])
+    sure = ", as it seems" if event.outcome_source == "inferred" and event.outcome != "unknown" else ""
+    verdict = f", {event.verdict}" if event.verdict else ""
+    default = ", with a maker's default password or none" if event.default_password else ""
+    return f"login{user} by {who_short(event.peer)} over {name(event.service, 12)}: {outcome}{sure}{verdict}{default}"
 
 
 CLASS_WORDS = {

@@ -36,6 +36,14 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
+def fit(first: str, middle: str, last: str) -> str:
+    """Three sentences in the room that a body has: the middle one is left out first; the next step always stays."""
+    whole = " ".join(part for part in (first, middle, last) if part)
+    if len(whole) <= MAX_BODY:
+        return whole
+    return f"{cut(first, MAX_BODY - len(last) - 1)} {last}" if last else cut(first, MAX_BODY)
+
+
 def name(text: str, limit: int) -> str:
     """A name for a sentence: clean, no markup brackets, cut."""
     return clean(text.replace("<", " ").replace(">", " "), limit) or "?"

@@ -7,6 +7,7 @@ from camguard import report
 from camguard.config import Paths
 from camguard.events import Health, Notice, Session
 from camguard.report.records import decision_words, health_words, notice_words
+from camguard.review.logins import login_of
 from camguard.review.table import Cell, Row, show
 from camguard.review.terminal import Asked, View, footer, found_in
 from camguard.store import decision_of
@@ -45,6 +46,8 @@ def _words(kind: str, body: dict[str, Any], view: View) -> str:
     if kind == "session":
         words = report.session_words(_session(body), view.zone)
         return words.partition(": ")[2] if camera else words
+    if kind == "login":
+        return report.login_words(login_of(body))
     if kind == "decision":
         decision = decision_of(body)
         return "" if decision is None else f"{decision.number}: {decision_words(decision, view.zone)}"

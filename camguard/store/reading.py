@@ -46,6 +46,19 @@ class Reader:
             )
         )
 
+    def logins(
+        self, since: float | None = None, until: float | None = None, camera: str | None = None, limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Logins of the range, newest first."""
+        return bodies(
+            self._ask(
+                "SELECT log.body FROM logins JOIN log USING (seq) WHERE (:until IS NULL OR logins.time < :until) AND"
+                " (:since IS NULL OR logins.time >= :since) AND (:camera IS NULL OR logins.camera = :camera)"
+                " ORDER BY logins.time DESC, row DESC LIMIT :limit",
+                {"since": since, "until": until, "camera": camera, "limit": limit},
+            )
+        )
+
     def alerts(
         self, since: float | None = None, until: float | None = None, camera: str | None = None, limit: int = 1000
     ) -> list[dict[str, Any]]:

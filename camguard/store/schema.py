@@ -48,6 +48,11 @@ MIGRATIONS = (
         camera TEXT NOT NULL, ip TEXT NOT NULL, name TEXT NOT NULL, time REAL NOT NULL,
         PRIMARY KEY (camera, ip)) WITHOUT ROWID;
     """,
+    """
+    -- who said who he is at a camera's door: seq is its row in log
+    CREATE TABLE logins (row INTEGER PRIMARY KEY, time REAL NOT NULL, camera TEXT, outcome TEXT NOT NULL,
+        seq INTEGER NOT NULL);
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each

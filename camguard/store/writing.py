@@ -309,6 +309,11 @@ class Store:
                         "INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?)",
                         (row.id, row.camera, row.time if raised is None else raised, row.time, row.state, seq),
                     )
+                elif row.kind == "login":
+                    self._db.execute(
+                        "INSERT INTO logins (time, camera, outcome, seq) VALUES (?,?,?,?)",
+                        (row.time, row.camera, str(row.body.get("outcome")), seq),
+                    )
                 elif row.kind == "decision":
                     decisions.keep(self._db, row, text)
         return seq
@@ -360,6 +365,7 @@ class Store:
                 " state <> 'closed') LIMIT :step)",
                 "sessions WHERE state = 'closed' AND started < :cutoff AND coalesce(ended, started) < :cutoff",
                 "alerts WHERE state = 'closed' AND raised < :cutoff AND time < :cutoff",
+                "logins WHERE time < :cutoff",
                 "runs WHERE beat < :cutoff",
                 "devices WHERE last_time < :cutoff",
                 "names WHERE time < max(:cutoff, :names)",
@@ -394,6 +400,7 @@ class Store:
                     (upto,),
                 )
                 self._db.execute("DELETE FROM sessions WHERE state = 'closed' AND seq <= ?", (upto,))
+                self._db.execute("DELETE FROM logins WHERE seq <= ?", (upto,))
                 return
             oldest = "SELECT id FROM alerts WHERE state = 'closed' ORDER BY raised LIMIT 200"
             self._db.execute(f"DELETE FROM log WHERE kind = 'alert' AND id IN ({oldest})")  # noqa: S608

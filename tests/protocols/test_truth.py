@@ -30,6 +30,9 @@ class Read:
         self.beside: dict[str, set[str]] = defaultdict(set)  # addresses outside the answer section: of name servers
         self.sni: set[str] = set()
         self.rtsp: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
+        self.http: Counter[tuple[str, str, str, str]] = Counter()  # client, server and port, scheme, user
+        self.asked: Counter[str] = Counter()  # requests with an Authorization, by client
+        self.refused: Counter[int] = Counter()  # 401 and 403, whoever was asked
         self.rtp: set[tuple[str, int, int]] = set()
         self.odd: Counter[str] = Counter()
         states: dict[Any, Any] = {}
@@ -80,8 +83,18 @@ class Read:
                         asked = (str(detail["method"]), str(detail["url"]))
                         told = ("status", str(detail["status"])) if detail["status"] else asked
                         self.rtsp[ends].append(told)
+                    elif reading.what == "http":
+                        self._http(said.ends, detail)
                     elif reading.what == "odd":
                         self.odd[str(detail["name"])] += 1
+
+    def _http(self, ends: Any, detail: Any) -> None:
+        if detail["status"] in (401, 403, 407):
+            self.refused[detail["status"]] += 1
+        if detail["status"] is None and detail["scheme"]:
+            src, _, dst, dport = ends
+            server = f"{ipaddress.ip_address(dst)}:{dport}"
+            self.http[str(ipaddress.ip_address(src)), server, detail["scheme"], detail["user"] or ""] += 1
 
 
 def behind_answers(payload: bytes) -> set[str]:
@@ -158,6 +171,34 @@ def test_every_rtsp_request_and_status(ours: dict[str, Read]) -> None:
         else:
             assert sorted(got) == sorted(expected), name
     print(f"rtsp: {repeated} segments sent again are not counted")
+
+
+def test_every_http_authorisation_and_refusal(ours: dict[str, Read]) -> None:
+    """A scheme of no standard ("Turbo") is called token; SIP (UDP) is no login at a camera."""
+    seen = refusals = 0
+    for name, theirs in truth().items():
+        rows = [row for row in theirs.get("auth") or [] if row["kind"] == "credentials" and row["proto"] == "tcp"]
+        expected = Counter(
+            (
+                row["src"],
+                f"{row['dst']}:{row['dport']}",
+                row["scheme"].lower() if row["scheme"].lower() in ("basic", "digest") else "token",
+                row.get("user") or "",
+            )
+            for row in rows
+        )
+        assert ours[name].http == expected, name
+        status = theirs.get("http_auth_status") or {}
+        refused = Counter(
+            {
+                int(code): sum(stream.get(code, 0) for stream in status.get("refused_by_stream", {}).values())
+                for code in {code for stream in status.get("refused_by_stream", {}).values() for code in stream}
+            }
+        )
+        assert ours[name].refused == refused, name
+        seen, refusals = seen + len(rows), refusals + refused.total()
+    print(f"http: {seen} authorisations and {refusals} refusals as tshark has them, no difference")
+    assert seen >= 7
 
 
 def test_every_rtp_source_and_no_other(ours: dict[str, Read]) -> None:

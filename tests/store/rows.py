@@ -19,3 +19,8 @@ def session(number: int, time: float = T0, state: str = "open", size: int = 0) -
         "started": rfc3339(time), "ended": rfc3339(time + 5) if state == "closed" else None, "evidence": ["x" * size],
     }  # fmt: skip
     return Row("session", time, "porch", f"s{number}", state, body)
+
+
+def login(number: int, time: float = T0, outcome: str = "failure", camera: str = "porch") -> Row:
+    body = {"kind": "login", "time": rfc3339(time), "camera": camera, "id": f"l{number}", "outcome": outcome}
+    return Row("login", time, camera, f"l{number}", None, body)

@@ -11,7 +11,7 @@ import pytest
 
 from camguard.errors import StoreError
 from camguard.store import Looked, Reader, Run, Store, looked
-from tests.store.rows import T0, alert, session
+from tests.store.rows import T0, alert, login, session
 
 
 def test_ranges_cameras_and_limits(tmp_path: Path) -> None:
@@ -34,6 +34,26 @@ def test_ranges_cameras_and_limits(tmp_path: Path) -> None:
     assert names(reader.alerts(until=T0 + 3)) == "a2 a1"
     assert names(reader.log(kinds=("alert",), limit=2)) == "a2 a3"
     assert names(reader.log(since=T0 + 2, until=T0 + 150)) == "s2 a2 a3"
+    store.close()
+
+
+def test_logins(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "guard.db")
+    rows = [login(1), login(2, T0 + 50, "success"), login(3, T0 + 100, camera="garage"), login(4, T0 + 100)]
+    store.write(rows, durable=False)
+    reader = Reader(store.path)
+
+    def names(rows: list[dict]) -> str:
+        return " ".join(body["id"] for body in rows)
+
+    assert names(reader.logins()) == "l4 l3 l2 l1"
+    assert names(reader.logins(since=T0 + 50, until=T0 + 100)) == "l2"
+    assert names(reader.logins(camera="garage")) == "l3"
+    assert names(reader.logins(limit=1)) == "l4"
+    assert names(reader.log(kinds=("login",))) == "l1 l2 l3 l4"
+    while store.retain(30, 256, T0 + 30 * 86_400 + 60):
+        pass
+    assert names(reader.logins()) == "l4 l3", "what is too old goes from both tables"
     store.close()
 
 

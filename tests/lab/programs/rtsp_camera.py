@@ -1,7 +1,8 @@
 """An RTSP camera: gst-rtsp-server with Digest login over a prepared Matroska file (H.264, PCMU).
 
-Usage: rtsp_camera.py PORT FILE USER PASSWORD MTU LOG. Appends one JSON object a line to LOG: PLAY answered, TEARDOWN,
-connection closed, each with the wall clock in seconds. Loops nothing: the file is longer than any viewing.
+Usage: rtsp_camera.py PORT FILE USER PASSWORD MTU LOG [TRACKS [PATH]]. Appends one JSON object a line to LOG: PLAY
+answered, TEARDOWN, connection closed, each with the wall clock in seconds. Loops nothing: the file is longer than any
+viewing.
 """
 
 import json
@@ -46,7 +47,7 @@ def main() -> None:
     if "audio" in tracks:
         parts.append(f"d. ! queue ! audio/x-mulaw ! rtppcmupay name=pay{len(parts) - 1} pt=0 mtu={mtu}")
     factory.set_launch("( " + " ".join(parts) + " )")
-    server.get_mount_points().add_factory("/live", factory)
+    server.get_mount_points().add_factory(sys.argv[8] if len(sys.argv) > 8 else "/live", factory)
 
     def connected(_server: GstRtspServer.RTSPServer, client: GstRtspServer.RTSPClient) -> None:
         client.connect("play-request", lambda c, _ctx: note("play", c))
