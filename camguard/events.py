@@ -240,6 +240,8 @@ class Fact:
 
 Scope = Literal["lan", "wan", "gateway", "multicast"]
 StreamClass = Literal["stream", "playback", "talk", "clip", "heartbeat", "download", "control", "unknown"]
+#: The classes in which somebody sees or hears what the camera does.
+VIEWING = ("stream", "playback", "talk")
 Confidence = Literal["certain", "likely", "unsure"]
 VerdictWord = Literal["expected", "unexpected"]
 

@@ -24,6 +24,7 @@ from camguard.errors import ConfigError, Malformed
 from camguard.events import TCP, UDP, Alert, Camera, Event, Fact, FlowCount, Frame, Home, Host, hosts_of
 from camguard.guard import Guard
 from camguard.listen import Heard, Listener
+from camguard.neighbours import is_private
 from camguard.places import Places
 from camguard.track import Flows
 
@@ -33,20 +34,8 @@ ARP = 0x0806
 ADDRESSES_MAX = 8
 #: How a gap without a packet is gone through: up to so many seconds of it, in steps of so many seconds.
 STEPS = ((900, 1), (86_400, 60), (30 * 86_400, 3600), (1 << 62, 86_400))
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "169.254.0.0/16",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    )
-)
+#: No home's own networks, but where a capture's hosts may be all the same: a provider's (RFC 6598), this machine.
+_ALSO_NEAR = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("::1/128"))
 
 
 def run(
@@ -235,7 +224,9 @@ def _ip(packed: bytes) -> str:
 @lru_cache(maxsize=65_536)
 def _is_private(packed: bytes) -> bool:
     address = ipaddress.ip_address(packed)
-    return any(address in network for network in _PRIVATE if network.version == address.version)
+    return is_private(str(address)) or any(
+        address in network for network in _ALSO_NEAR if network.version == address.version
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -18,13 +18,12 @@ from camguard.detect.calls import MEDIA_PORTS_MAX, Call, Calls
 from camguard.detect.pairs import Pairs
 from camguard.detect.shape import began, live_media
 from camguard.detect.weight import Bursts
-from camguard.events import UDP, Confidence, Peer, Session, StreamClass
+from camguard.events import UDP, VIEWING, Confidence, Peer, Session, StreamClass
 from camguard.track import Flow
 
 SESSIONS_MAX = 2048
 #: What can open a viewing; tests switch one off to see that it is needed.
 DETECTORS = frozenset({"rtsp", "rtp", "shape"})
-VIEWING = ("stream", "playback", "talk")
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ before.
 
 from dataclasses import dataclass, field
 
-from camguard.events import Alert, Decision, Peer, Session, Wish
-from camguard.judge.rules import VIEWING
+from camguard.events import VIEWING, Alert, Decision, Peer, Session, Wish
 
 PERMISSIONS_MAX = 1000
 DAY_S = 86_400.0

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from camguard.events import Alert, Peer, Session
-from camguard.judge.rules import VIEWING, Verdict
+from camguard.events import VIEWING, Alert, Peer, Session
+from camguard.judge.rules import Verdict
 
 MATTERS_MAX = 4096
 #: Minutes after which an open matter is told again, silently: "Still watching Nursery: 12 minutes".

@@ -5,11 +5,10 @@ import ipaddress
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from camguard.events import Camera, Decision, Expect, Home, Login, Peer, Session, VerdictWord
+from camguard.events import VIEWING, Camera, Decision, Expect, Home, Login, Peer, Session, VerdictWord
 from camguard.judge import schedule
 from camguard.neighbours import is_private
 
-VIEWING = ("stream", "playback", "talk")
 #: Why the owner minds where no rule speaks of it.
 UNKNOWN = "it is none of your devices and nothing you expect"
 

@@ -15,7 +15,7 @@ from typing import Any
 from camguard import report
 from camguard.config import Config, Paths, load, machine_timezone, unknown_camera
 from camguard.errors import ConfigError, StoreError
-from camguard.events import Home
+from camguard.events import VIEWING, Home
 from camguard.review import deliveries, moments
 from camguard.review.table import Cell, Row, show
 from camguard.store import Reader, now_age_s, read_now
@@ -23,7 +23,6 @@ from camguard.store import Reader, now_age_s, read_now
 STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
 SIGHT_S = 180.0  # how long a packet stands for a camera that is seen (judge/sight.py)
 WEEK_S = 7 * 86400.0
-VIEWING = ("stream", "playback", "talk")
 SEEN_WORDS = {
     "both": "both ways",
     "up-only": "only what it sends",

@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 from camguard import report
 from camguard.config import Paths
 from camguard.errors import ConfigError, StoreError
+from camguard.events import VIEWING
 from camguard.store import Looked, Run
 
-VIEWING = ("stream", "playback", "talk")
 DAY_S = 86_400.0
 READ_AT_ONCE = 20_000  # sessions of a day, alerts of the range
 LISTED = 20

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from camguard import __version__, report
-from camguard.events import Camera
+from camguard.events import VIEWING, Camera
 
-VIEWING = ("stream", "playback", "talk")
 #: contract.md, alert types; what an event entity may say is fixed when it is announced.
 ALERT_TYPES = (
     "remote-stream", "remote-login", "brute-force", "privacy", "camera-attacks", "lan-stream", "lan-login",

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from camguard import store
 from camguard.config import Config, Paths
 from camguard.errors import StoreError
-from camguard.tell.homeassistant import VIEWING, House, Seen
+from camguard.events import VIEWING
+from camguard.tell.homeassistant import House, Seen
 
 STALE_S = 15.0  # contract.md: from then on the guard is silent
 READ_EVERY_S = 60.0
