@@ -215,7 +215,9 @@ class FlowCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Ordered bytes for a reader. `up`: sent by the camera. `gap`: bytes before `data` were not seen."""
+    """Ordered bytes for a reader. `up`: sent by the camera. `gap`: bytes before `data` were not seen.
+
+    For readers of datagrams: one whole datagram; `gap`: its end was not captured."""
 
     up: bool
     data: bytes
@@ -339,8 +341,48 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """A way from outside, or from the home, to a camera that was not there before. `time`: when it opened or closed;
+    `peer`: who came in or who asked for it; `external_port` None where no router maps it, `until`: when it runs out."""
+
+    id: str
+    time: float
+    camera: str
+    state: Literal["open", "closed"]
+    what: Literal["upnp-mapping", "pcp-mapping", "inbound-port", "new-service"]
+    external_port: int | None
+    internal_port: int
+    transport: Literal["tcp", "udp"]
+    peer: Peer | None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What detect/ makes of numbers and readings where it is neither a viewing nor a login; judge/findings.py makes
+    alerts of it. `type`: the alert's; `key`: with camera and type what makes it the same matter again; `at`: when
+    it began, on the guard's clock; `over`: it has ended. `told`: whether the owner is alerted, else it is only kept
+    in the log (as a Notice `notice`, with `words`)."""
+
+    type: str
+    camera: str
+    key: str
+    severity: Literal["info", "warning", "critical"]
+    confidence: Confidence
+    evidence: tuple[str, ...]
+    peer: Peer | None
+    at: float
+    detail: dict[str, str | int | float | None] = field(default_factory=dict)
+    over: bool = False
+    told: bool = True
+    notice: str | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to keep in the log that is no alert; `what` as in contract.md (guard-start, gap, clock, new-device)."""
+    """Something to keep in the log that is no alert; `what` as in contract.md (attack, new-destination, guard-start,
+    gap, clock, new-device)."""
 
     time: float
     camera: str | None
@@ -402,7 +444,7 @@ class Decision:
     detail: str = ""
 
 
-Event = Session | Login | Alert | Notice | Health | Decision
+Event = Session | Login | Exposure | Alert | Notice | Health | Decision
 
 
 # ---- who is on the link ----------------------------------------------------------------------------------------------

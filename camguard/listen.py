@@ -12,7 +12,7 @@ from camguard.decode import flow_key
 from camguard.errors import Malformed
 from camguard.events import ICMPV6, TCP, UDP, Chunk, Fact, Packet
 from camguard.neighbours import ip_text
-from camguard.protocols import NOT_MINE, STREAM_READERS, Reading, dhcp, dns, link, rtp
+from camguard.protocols import DATAGRAM_READERS, NOT_MINE, STREAM_READERS, Reading, StreamReader, dhcp, dns, link
 from camguard.track import DEAF, Flow, Flows, Talk
 
 FAULTS_MAX = 20
@@ -66,7 +66,7 @@ class Listener:
             flow, pieces = self._flows.content(key, up, packet)
             flow.peer_mac = flow.peer_mac or (packet.dst_mac if up else packet.src_mac)
             for data, gap in pieces:
-                yield from self._read(flow, up, data, gap)
+                yield from self._read(flow, STREAM_READERS, Chunk(up, data, gap))
         elif packet.proto == UDP and packet.payload:
             flow = self._flows.opened(key, packet.at)
             flow.peer_mac = flow.peer_mac or (packet.dst_mac if up else packet.src_mac)
@@ -75,18 +75,17 @@ class Listener:
     def late(self) -> Iterator[Heard]:
         """Once a second: bytes whose predecessors never came."""
         for flow, up, data, gap in self._flows.late():
-            yield from self._read(flow, up, data, gap)
+            yield from self._read(flow, STREAM_READERS, Chunk(up, data, gap))
 
     def count_odd(self, name: str) -> None:
         """Counts an oddity under its name; names are ours, the cap is a belt to the braces."""
         self.odd[name if name in self.odd or len(self.odd) < ODD_NAMES_MAX else "other"] += 1
 
-    def _read(self, flow: Flow, up: bool, data: bytes, gap: bool) -> Iterator[Heard]:
+    def _read(self, flow: Flow, readers: dict[str, StreamReader], chunk: Chunk) -> Iterator[Heard]:
         talk = flow.talk
         if talk is None or talk is DEAF:
             return
-        chunk = Chunk(up, data, gap)
-        for name, read in STREAM_READERS.items():
+        for name, read in readers.items():
             state = talk.states.get(name)
             if state is NOT_MINE:
                 continue
@@ -99,8 +98,8 @@ class Listener:
                     talk.faults += 1
                     self.count_odd(str(reading.detail["name"]))
                 else:
-                    yield Heard(flow, up, reading)
-        if talk.faults >= FAULTS_MAX or all(talk.states.get(name) is NOT_MINE for name in STREAM_READERS):
+                    yield Heard(flow, chunk.up, reading)
+        if talk.faults >= FAULTS_MAX or all(talk.states.get(name) is NOT_MINE for name in readers):
             flow.talk = DEAF
 
     def _names(self, flow: Flow, up: bool, reading: Reading) -> Iterator[Heard]:
@@ -125,15 +124,7 @@ class Listener:
             else:
                 yield from self._names(flow, up, reading)
             return
-        if flow.talk is DEAF:
-            return
-        name = "rtp-up" if up else "rtp-down"
-        state, readings = rtp.read(flow.talk.states.get(name), packet.payload, not packet.truncated)  # type: ignore[arg-type]
-        flow.talk.states[name] = state
-        if len(flow.talk.states) == 2 and all(state is NOT_MINE for state in flow.talk.states.values()):
-            flow.talk = DEAF
-        for reading in readings:
-            yield Heard(flow, up, reading)
+        yield from self._read(flow, DATAGRAM_READERS, Chunk(up, packet.payload, packet.truncated))
 
 
 def fact(heard: Heard, host_ip: str, time: float) -> Fact:

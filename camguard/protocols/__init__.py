@@ -1,22 +1,26 @@
 """What is said on the wire: one pure reader a protocol.
 
 Readers of ordered TCP bytes are listed in STREAM_READERS: `read(state, chunk) -> (state, readings)`; the state is None
-at the start, and `NOT_MINE` when the reader wants no more of the connection. Readers of datagrams are plain functions
-that take the payload: `dns.read`, `dhcp.read`, `dhcp.read6`, `link.arp`, `link.ndp`; `rtp.read` keeps a state for each
-direction of a flow.
+at the start, and `NOT_MINE` when the reader wants no more of the connection. Those of UDP flows: DATAGRAM_READERS,
+the same, with one datagram in each chunk. Readers of single datagrams are plain functions that take the payload:
+`dns.read`, `dhcp.read`, `dhcp.read6`, `link.arp`, `link.ndp`.
 
 Only errors.Malformed escapes from any of them. A stream reader does not raise over one odd message, because what comes
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
 """
 
-from camguard.protocols import dns, http, rtsp, tls
+from camguard.protocols import dns, http, rtp, rtsp, tls
 from camguard.protocols.text import NOT_MINE, Reading, StreamReader
 
-__all__ = ["NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
+__all__ = ["DATAGRAM_READERS", "NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
 
 STREAM_READERS: dict[str, StreamReader] = {
     "rtsp": rtsp.read,
     "http": http.read,
     "tls": tls.read,
     "dns": dns.read_stream,
+}
+
+DATAGRAM_READERS: dict[str, StreamReader] = {
+    "rtp": rtp.read,
 }

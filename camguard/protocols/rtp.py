@@ -8,6 +8,7 @@ Video and sound that share a port are two sources. STUN and DTLS on the same por
 import struct
 from typing import NamedTuple
 
+from camguard.events import Chunk
 from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
 SEQUENCE_RUN = 3  # packets of one source in sequence
@@ -79,7 +80,24 @@ def _shares_port(payload: bytes) -> bool:
     return bool(payload) and (payload[0] <= 3 or 16 <= payload[0] <= 79)
 
 
-def read(
+class Both(NamedTuple):
+    """The two directions of a flow."""
+
+    up: State | NotMine | None = None
+    down: State | NotMine | None = None
+
+
+def read(both: Both | NotMine | None, chunk: Chunk) -> tuple[Both | NotMine, tuple[Reading, ...]]:
+    """Feed one datagram of a flow; NOT_MINE when neither direction is media."""
+    if isinstance(both, NotMine):
+        return NOT_MINE, ()
+    both = both or Both()
+    state, readings = read_one_way(both.up if chunk.up else both.down, chunk.data, not chunk.gap)
+    both = both._replace(up=state) if chunk.up else both._replace(down=state)
+    return (NOT_MINE if both.up is NOT_MINE and both.down is NOT_MINE else both), readings
+
+
+def read_one_way(
     state: State | NotMine | None, payload: bytes, whole: bool = True
 ) -> tuple[State | NotMine, tuple[Reading, ...]]:
     """Feed one UDP payload of one direction; a reading for each source that has just become certain."""

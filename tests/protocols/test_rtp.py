@@ -20,7 +20,7 @@ def packet(
 def feed(payloads: list[bytes]) -> list[Reading]:
     state, readings = None, []
     for payload in payloads:
-        state, news = rtp.read(state, payload)
+        state, news = rtp.read_one_way(state, payload)
         readings += news
     return readings
 
@@ -167,21 +167,21 @@ def test_a_million_random_bytes_are_no_media() -> None:
 def test_a_flow_without_media_is_given_up_and_one_with_media_is_not() -> None:
     state = None
     for _ in range(rtp.STRANGERS_CAP):
-        state, _ = rtp.read(state, b"\xf1\xe0\x00\x00")
+        state, _ = rtp.read_one_way(state, b"\xf1\xe0\x00\x00")
     assert state is NOT_MINE
     state = None
     for payload in [packet(1), packet(2), packet(3), *[b"\xf1\xe0\x00\x00"] * 100]:
-        state, _ = rtp.read(state, payload)
+        state, _ = rtp.read_one_way(state, payload)
     assert state is not NOT_MINE
 
 
 def test_a_flood_of_invented_sources_is_capped_and_keeps_the_real_one() -> None:
     state, told = None, []
     for n in range(3):
-        state, news = rtp.read(state, packet(n, ssrc=7))
+        state, news = rtp.read_one_way(state, packet(n, ssrc=7))
         told += news
     for n in range(1000):
-        state, news = rtp.read(state, packet(n, ssrc=1000 + n))
+        state, news = rtp.read_one_way(state, packet(n, ssrc=1000 + n))
         told += news
     assert isinstance(state, rtp.State)
     assert len(state.sources) <= rtp.SOURCES_CAP + 1

@@ -41,7 +41,7 @@ class Read:
                 self._dns(packet.payload)
                 continue
             key = (packet.src, packet.sport, packet.dst, packet.dport)
-            states[key], readings = rtp.read(states.get(key), packet.payload, not packet.truncated)
+            states[key], readings = rtp.read_one_way(states.get(key), packet.payload, not packet.truncated)
             for reading in readings:
                 source = str(ipaddress.ip_address(packet.src))
                 self.rtp.add((source, packet.sport, reading.detail["ssrc"]))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ authorityKeyIdentifier = keyid
 
 
 def _openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=60)
 
 
 def authority(folder: Path) -> None:
@@ -84,7 +84,7 @@ class Broker:
         for user in (USER, "owner"):
             flag = [] if (folder / "passwords").exists() else ["-c"]
             subprocess.run(
-                ["mosquitto_passwd", *flag, "-b", str(folder / "passwords"), user, PASSWORD], check=True, timeout=30
+                ["mosquitto_passwd", *flag, "-b", str(folder / "passwords"), user, PASSWORD], check=True, timeout=60
             )
         (folder / "mosquitto.conf").write_text(
             f"user {'root' if os.geteuid() == 0 else ''}\nper_listener_settings false\npersistence false\n"
@@ -101,7 +101,7 @@ class Broker:
             self._running = subprocess.Popen(
                 ["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
             )
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.plain), 1).close()
@@ -115,7 +115,7 @@ class Broker:
         if self._running:
             self.freeze(False)
             self._running.terminate()
-            self._running.wait(10)
+            self._running.wait(60)
             self._running = None
 
     def freeze(self, frozen: bool) -> None:
@@ -129,7 +129,27 @@ class Broker:
     def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
         """mosquitto_pub, as somebody who knows the password."""
         flag = ["-r"] if retain else []
-        subprocess.run(["mosquitto_pub", *self._words(), *flag, "-t", topic, "-m", payload], check=True, timeout=10)
+        subprocess.run(["mosquitto_pub", *self._words(), *flag, "-t", topic, "-m", payload], check=True, timeout=60)
+
+    @contextmanager
+    def saying(self, topic: str) -> "Iterator[subprocess.Popen[str]]":
+        """mosquitto_pub for many messages: each line of its standard input is one, in order."""
+        words = ["mosquitto_pub", *self._words(), "-t", topic, "-l"]
+        program = subprocess.Popen(words, stdin=subprocess.PIPE, text=True)
+        try:
+            yield program
+        finally:
+            program.kill()
+            program.wait(60)
+            if program.stdin:
+                with suppress(OSError):
+                    program.stdin.close()
+
+    def say_all(self, topic: str, payloads: list[str]) -> None:
+        """All of them, one after the other, over one connection."""
+        text = "".join(f"{one}\n" for one in payloads)
+        words = ["mosquitto_pub", *self._words(), "-t", topic, "-l"]
+        subprocess.run(words, input=text, text=True, check=True, timeout=60)
 
     @contextmanager
     def listening(self, *topics: str) -> "Iterator[Listener]":
@@ -137,7 +157,7 @@ class Broker:
         words = [word for topic in (*wanted, *(() if "#" in wanted else (READY,))) for word in ("-t", topic)]
         listener = Listener(["mosquitto_sub", *self._words(), *words, "-F", "%r\t%t\t%p"])
         try:
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while not listener.ready.wait(0.05):
                 assert time.monotonic() < until, "mosquitto_sub hears nothing"
                 self.say(READY, "?")
@@ -147,7 +167,8 @@ class Broker:
 
 
 class Listener:
-    """mosquitto_sub: every message since it began, in order."""
+    """mosquitto_sub: every message since it began, in order. The broker drops what it holds for a client beyond 1000
+    messages, so whoever listens to a flood may miss something: listen to what is asserted."""
 
     def __init__(self, words: list[str]) -> None:
         self.heard: list[Heard] = []
@@ -174,8 +195,8 @@ class Listener:
 
     def end(self) -> None:
         self._program.kill()  # SIGTERM asks the broker first, and waits for it
-        self._program.wait(10)
-        self._thread.join(5)
+        self._program.wait(60)
+        self._thread.join(60)
         if self._program.stdout:
             self._program.stdout.close()
 
