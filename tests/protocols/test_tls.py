@@ -43,7 +43,10 @@ def records(handshake: bytes, size: int = 16384) -> bytes:
 
 
 HELLO = records(hello(PADDING, server_name(b"P2P.Reolink.com"), ALPN))
-EXPECTED = [Reading("tls-hello", {"sni": "p2p.reolink.com", "alpn": ("h2", "http/1.1")}, from_server=False)]
+#: 2 ciphers, 3 extensions; the hashes: `printf 1301,1302 | sha256sum`, `printf 0015 | sha256sum`, and of nothing.
+JA4 = "t12d0203h2_62ed6f6ca7ad_4298e3b3ed58"
+SAID = {"sni": "p2p.reolink.com", "alpn": ("h2", "http/1.1"), "ja4": JA4, "ech": False}
+EXPECTED = [Reading("tls-hello", SAID, from_server=False)]
 
 
 def test_a_hello() -> None:
@@ -58,7 +61,8 @@ def test_cut_anywhere() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
 def test_split_over_records(size: int) -> None:
-    assert run(tls.read, [Chunk(False, records(hello(server_name(b"p2p.reolink.com"), ALPN), size))])[1] == EXPECTED
+    small = Reading("tls-hello", SAID | {"ja4": "t12d0202h2_62ed6f6ca7ad_000000000000"}, from_server=False)
+    assert run(tls.read, [Chunk(False, records(hello(server_name(b"p2p.reolink.com"), ALPN), size))])[1] == [small]
 
 
 def test_what_follows_the_hello_and_what_the_other_side_says_do_not_matter() -> None:
