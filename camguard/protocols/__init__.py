@@ -9,7 +9,7 @@ Only errors.Malformed escapes from any of them. A stream reader does not raise o
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
 """
 
-from camguard.protocols import dns, http, rtp, rtsp, tls
+from camguard.protocols import dns, http, quic, rtp, rtsp, tls
 from camguard.protocols.text import NOT_MINE, Reading, StreamReader
 
 __all__ = ["DATAGRAM_READERS", "NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
@@ -22,5 +22,6 @@ STREAM_READERS: dict[str, StreamReader] = {
 }
 
 DATAGRAM_READERS: dict[str, StreamReader] = {
+    "quic": quic.read,
     "rtp": rtp.read,
 }
