@@ -9,8 +9,9 @@ clock; events leave with wall-clock times (`offset_s`).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from camguard.decode import Hosts, decode
 from camguard.detect.login import Logins
@@ -25,7 +26,6 @@ from camguard.events import (
     Frame,
     Home,
     Host,
-    Login,
     Own,
     Peer,
     SeenDevice,
@@ -34,10 +34,7 @@ from camguard.events import (
     Wish,
     hosts_of,
 )
-from camguard.judge import login as login_alerts
-from camguard.judge.allow import Permissions, decided
-from camguard.judge.quiet import Matters
-from camguard.judge.rules import Rules, Verdict
+from camguard.judge.judge import Judge
 from camguard.judge.sight import Sights
 from camguard.listen import Heard, Listener, fact
 from camguard.neighbours import Neighbours, ip_text
@@ -71,10 +68,8 @@ class Guard:
         self._listener = Listener(self._flows)
         self._neighbours = Neighbours(home, places, own)
         self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
-        self._sights, self._matters, self._permissions = Sights(), Matters(), Permissions()
         self._logins = Logins(self._camera_name, self._peer)
-        self._login_matters = login_alerts.LoginMatters(self._matters.tells_of)
-        self._verdicts: dict[str, Verdict] = {}
+        self._judge, self._sights = Judge(home, places, lambda at: at + self.offset_s), Sights()
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
         self._now: float | None = None
@@ -87,9 +82,7 @@ class Guard:
                 self._neighbours.named(numbers[camera], ip, name)
         self._neighbours.take_new_names()
         for alert in resume:
-            local = _shifted(alert, -offset_s)
-            matters = self._login_matters if alert.type in login_alerts.TYPES else self._matters
-            (self._sights if alert.type == "guard-blind" else matters).resume(local)
+            (self._sights if alert.type == "guard-blind" else self._judge).resume(_shifted(alert, -offset_s))
 
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
@@ -100,7 +93,7 @@ class Guard:
         self._names = {host.number: host.name for host in hosts}
         self._macs = {host.number: host.mac for host in hosts}
         self._hosts = Hosts(hosts)
-        self._rules = Rules(home)
+        self._judge.reload(home)
         self._neighbours.reload(home, self._own)
         if self._now is not None:
             self._sights.watch(tuple(self._names.values()), self._now)
@@ -112,7 +105,7 @@ class Guard:
             number for number, host in self._known.items() if host[1:] != new.get(number, host)[1:] or number not in new
         }
         if self._now is not None and moved:
-            self._pending += self._judge_all(self._streams.drop(moved, self._now), self._now)
+            self._pending += self._judge.sessions(self._streams.drop(moved, self._now), self._now)
             self._flows.drop_hosts(moved)
             self._logins.drop(moved)
         places = {host.name: host.number for host in hosts}
@@ -122,8 +115,9 @@ class Guard:
 
     def feed(self, item: Frame | FlowCount) -> list[Event]:
         """One handed-up frame, or what one connection did in the last second."""
-        if isinstance(item, FlowCount):
-            return self._counted(item)
+        return self._out(self._counted(item) if isinstance(item, FlowCount) else self._frame(item))
+
+    def _frame(self, item: Frame) -> list[Event]:
         try:
             packet = decode(item)
         except Malformed as error:
@@ -143,63 +137,46 @@ class Guard:
 
     def tick(self, now: float) -> list[Event]:
         """Once a second, after the counts: what fell silent, what is told again, what is judged anew."""
+        return self._out(self._tick(now))
+
+    def _tick(self, now: float, *, last: bool = False) -> list[Event]:
         self._begin(now)
         self._now = now
         out, self._pending = self._pending, []
         for heard in self._listener.late():
             out += self._heard(heard, now)
-        out += self._judge_all(self._streams.tick(now), now)
-        out += self._judge_logins(self._logins.tick(now), now)
+        out += self._judge.sessions(self._streams.tick(now), now)
+        out += self._judge.logins(self._logins.tick(now), now)
         current = {session.id: session for session in self._streams.open_sessions(now)}
-        self._permissions.tick(now)
-        for session in current.values():
-            if self._verdict(session, now) != self._verdicts.get(session.id):
-                out += self._judge(session, now)
-        alerts = [*self._matters.tick(now, current), *self._sights.tick(now)]
-        alerts += self._login_matters.tick(now, self._excuse_at(now))
-        out += [_shifted(alert, self.offset_s) for alert in alerts]
+        out += self._judge.tick(now, current, last=last)
+        out += self._sights.tick(now)
         self._flows.kept = self._streams.keys()
         self._bytes.append({})
         return out
 
     def finish(self, now: float) -> list[Event]:
         """The end of a replay: what ended is closed, what goes on stays open."""
-        out = self.tick(now)
-        held = self._login_matters.tick(now, self._excuse_at(now), last=True)
-        return [*out, *(_shifted(alert, self.offset_s) for alert in held)]
+        return self._out(self._tick(now, last=True))
 
     def decide(self, wish: Wish, number: int, now: float, alert: Alert | None = None) -> list[Event]:
         """Makes a decision of a wish; `alert`: the one it names, as recorded. ValueError: why not, in words."""
-        covers = self._matters.sessions_of(alert.id) if alert else frozenset()
-        of_login = alert is not None and self._login_matters.is_open(alert.id)
-        if alert and of_login:
-            covers = frozenset({f"login|{alert.id}"})
-        decision = decided(
-            wish, number, now + self.offset_s, alert, covers, self._permissions, tuple(self._names.values())
-        )
-        until_at = None if decision.until is None else decision.until - self.offset_s
-        settled: list[Alert] = []
-        if alert and of_login and decision.what == "allow" and decision.mode == "once":
-            words = f"you said that it was you (decision {decision.number})"
-            settled = self._login_matters.settle(alert.id, words, now)  # and is used up by that
-        else:
-            self._permissions.take(decision, until_at, covers)
-        return [decision, *(_shifted(one, self.offset_s) for one in settled), *self.tick(now)]
+        decision, *settled = self._judge.decide(wish, number, now, alert)
+        return [decision, *self._out(settled), *self.tick(now)]
 
     def resume_decision(self, decision: Decision, until_at: float | None) -> None:
         """A decision of an earlier run that still holds; `until_at` on the guard's clock."""
-        self._permissions.take(decision, until_at)
+        self._judge.resume_decision(decision, until_at)
 
     # ---- what the rim shows ----
 
     def open_sessions(self) -> list[Session]:
         """What is going on, with its verdict."""
         now = self._now or 0.0
-        return [self._told(session) for session in self._streams.open_sessions(now)]
+        return [_shifted(self._judge.told(session), self.offset_s) for session in self._streams.open_sessions(now)]
 
     def open_alerts(self) -> list[Alert]:
         """What the owner should know of now."""
-        found = (*self._matters.open_alerts(), *self._login_matters.open_alerts(), *self._sights.open_alerts())
+        found = (*self._judge.open_alerts(), *self._sights.open_alerts())
         return [_shifted(alert, self.offset_s) for alert in found]
 
     def sights(self) -> list[Sight]:
@@ -232,8 +209,7 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
         out = {f"odd-{name}": number for name, number in self._listener.odd.items()}
-        parts = (self._flows, self._neighbours, self._streams, self._logins, self._matters, self._login_matters)
-        for part in (*parts, self._permissions):
+        for part in (self._flows, self._neighbours, self._streams, self._logins, self._judge):
             out |= part.counters
         return out
 
@@ -262,7 +238,7 @@ class Guard:
             if not camera_serves and flow.opened_by_camera is not False and reading.detail.get("sni"):
                 self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]), now)
         elif reading.what == "login":
-            return self._judge_logins(self._logins.heard(flow, reading.detail, now), now) if camera_serves else []
+            return self._judge.logins(self._logins.heard(flow, reading.detail, now), now) if camera_serves else []
         elif reading.what == "http":
             flow.protocol = flow.protocol or "http"
             if camera_serves and up:
@@ -270,7 +246,7 @@ class Guard:
         elif reading.what == "rtsp":
             if camera_serves and up and (mac := self._macs.get(flow.host)):
                 self._neighbours.speaks_camera(mac, now)
-            return self._judge_all(self._streams.rtsp(flow, reading.detail, camera_serves, now), now)
+            return self._judge.sessions(self._streams.rtsp(flow, reading.detail, camera_serves, now), now)
         elif reading.what == "rtsp-interleaved" and up:
             flow.protocol = "rtsp"
             self._streams.rtp(flow, now)
@@ -293,64 +269,11 @@ class Guard:
         if not flow.proto:
             return []
         self._neighbours.carries(count.peer_mac, flow.peer)
-        unread = self._judge_logins(self._logins.counted(flow, count.at), count.at)
-        return [*self._judge_all(self._streams.counted(flow, count.at), count.at), *unread]
+        out = self._judge.sessions(self._streams.counted(flow, count.at), count.at)
+        return [*out, *self._judge.logins(self._logins.counted(flow, count.at), count.at)]
 
-    # ---- judging ----
-
-    def _excuse_at(self, now: float) -> Callable[[str, Peer], str | None]:
-        return lambda camera, peer: self._permissions.excuses_login(camera, peer, now, worked=False)
-
-    def _judge_logins(self, logins: Iterable[Login], now: float) -> list[Event]:
-        out: list[Event] = []
-        for login in logins:
-            verdict = self._rules.judge_login(login, now + self.offset_s)
-            if verdict.word == "unexpected":
-                worked = login.outcome == "success"
-                excuse = self._permissions.excuses_login(login.camera, login.peer, now, worked=worked)
-                verdict = Verdict("expected", excuse) if excuse else verdict
-            alerts = self._login_matters.judged(login, verdict, now)
-            told = replace(login, time=login.time + self.offset_s, verdict=verdict.word, reason=verdict.reason)
-            out += [told] if self._login_matters.is_listed(login, now) else []
-            out += [*(_shifted(alert, self.offset_s) for alert in alerts)]
-        return out
-
-    def _judge_all(self, sessions: Iterable[Session], now: float) -> list[Event]:
-        return [event for session in sessions for event in self._judge(session, now)]
-
-    def _judge(self, session: Session, now: float) -> list[Event]:
-        verdict = self._verdict(session, now)
-        self._verdicts[session.id] = verdict
-        alerts = self._matters.judged(session, verdict, self._cloud(session), now)
-        told = self._told(session)
-        if session.state == "closed":
-            del self._verdicts[session.id]
-            self._permissions.closed(session)
-        return [told, *(_shifted(alert, self.offset_s) for alert in alerts)]
-
-    def _verdict(self, session: Session, now: float) -> Verdict:
-        verdict = self._rules.judge(session, now + self.offset_s)
-        if verdict.word != "unexpected":
-            return verdict
-        excuse = self._permissions.excuses(session, now, private=verdict.private)
-        return Verdict("expected", excuse[0], decision=excuse[1]) if excuse else verdict
-
-    def _told(self, session: Session) -> Session:
-        verdict = self._verdicts.get(session.id, Verdict(None, None))
-        return replace(
-            session,
-            verdict=verdict.word,
-            reason=verdict.reason,
-            time=session.time + self.offset_s,
-            started=session.started + self.offset_s,
-            ended=None if session.ended is None else session.ended + self.offset_s,
-        )
-
-    def _cloud(self, session: Session) -> str | None:
-        """The maker whose server the camera dialled, where it was the camera that dialled."""
-        if not self._places or not session.peer.name or session.initiator != "camera":
-            return None
-        return self._places.cloud(session.peer.name)
+    def _out(self, events: Iterable[Event]) -> list[Event]:
+        return [_shifted(event, self.offset_s) for event in events]
 
     def _camera_name(self, number: int) -> str:
         return self._names.get(number, f"camera {number}")
@@ -364,11 +287,12 @@ class Guard:
         return same[-1] if same else ""
 
 
-def _shifted(alert: Alert, offset_s: float) -> Alert:
-    return replace(
-        alert,
-        time=alert.time + offset_s,
-        raised=alert.raised + offset_s,
-        started=alert.started + offset_s,
-        ended=None if alert.ended is None else alert.ended + offset_s,
-    )
+#: Fields that hold times.
+_TIMES = ("time", "started", "ended", "raised", "until")
+_E = TypeVar("_E", bound=Event)
+
+
+def _shifted(event: _E, offset_s: float) -> _E:
+    """The event with its times `offset_s` later: from the guard's own clock to that on the wall."""
+    times = {name: getattr(event, name, None) for name in _TIMES}
+    return replace(event, **{name: at + offset_s for name, at in times.items() if at is not None})

@@ -17,7 +17,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "options": ({"errors", "events"}, {"msgspec"}),
     "config": ({"errors", "events", "options", "judge/schedule"}, {"msgspec", "tomlkit"}),
     "decode": ({"errors", "events"}, set()),
-    "protocols": ({"errors", "events"}, set()),
+    "protocols": ({"errors", "events"}, {"cryptography"}),
     "capture/ledger": ({"decode", "errors", "events"}, set()),
     "places": ({"events"}, {"publicsuffixlist"}),
     "neighbours": ({"events", "places", "protocols"}, set()),
