@@ -2,70 +2,34 @@
 
 A viewing opens
 - at once when RTSP says so: PLAY (or RECORD, when the camera pushes) answered 200: certain;
-- when RTP was read and goes on: certain, also without any signalling;
-- when the numbers of a connection look live (shape.py): likely; certain where the dialogue is RTSP.
-RTSP and the RTP that its SETUP named are one viewing; two RTSP dialogues are two. Uploads and downloads of weight that
-do not look live become sessions of class clip and download when they end. Times in the Sessions made here are seconds
-on the guard's own clock; guard.py turns them into wall-clock time.
+- at once when another protocol says so, or when enough pieces came (media.py): certain;
+- when RTP or other media was read and goes on: certain, also without any signalling;
+- when the numbers of a connection look live (shape.py): likely; certain where the dialogue is RTSP; in a third of the
+  time where the other end was announced (a maker's server told the camera to call it).
+RTSP and the RTP that its SETUP named are one viewing; two RTSP dialogues are two. Whoever turns the camera or speaks
+through it does so in the viewing that he has open, else in a session of class control or talk of his own. Uploads and
+downloads of weight that do not look live become sessions of class clip and download when they end. Times in the
+Sessions made here are seconds on the guard's own clock; guard.py turns them into wall-clock time.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from camguard.detect.calls import MEDIA_PORTS_MAX, Call, Calls
+from camguard.detect.followed import LIVE, Followed
+from camguard.detect.media import WEAK, Callers, Pieces, Read, Said, said
 from camguard.detect.pairs import Pairs
 from camguard.detect.shape import began, live_media
 from camguard.detect.weight import Bursts
-from camguard.events import UDP, VIEWING, Confidence, Peer, Session, StreamClass
+from camguard.events import UDP, Confidence, Peer, Session, StreamClass
 from camguard.track import Flow
 
 SESSIONS_MAX = 2048
 #: What can open a viewing; tests switch one off to see that it is needed.
-DETECTORS = frozenset({"rtsp", "rtp", "shape"})
-
-
-@dataclass(slots=True)
-class _Talk:
-    """A session that is being followed: its main connection, and those that carry its media."""
-
-    id: str
-    flow: Flow
-    started_at: float
-    active_at: float
-    cls: StreamClass
-    confidence: Confidence
-    protocol: str
-    evidence: list[str]
-    media: dict[bytes, Flow] = field(default_factory=dict)
-    done_up: int = 0
-    done_down: int = 0
-    leaving: bool = False
-    spread: bool = False
-
-    def flows(self) -> list[Flow]:
-        return [self.flow, *(flow for key, flow in self.media.items() if key != self.flow.key)]
-
-    def bytes_up(self) -> int:
-        return self.done_up + sum(flow.bytes_up - flow.settled_up for flow in self.flows())
-
-    def bytes_down(self) -> int:
-        return self.done_down + sum(flow.bytes_down - flow.settled_down for flow in self.flows())
-
-    def forget(self, flow: Flow) -> None:
-        """A connection that carried media is gone; its bytes stay."""
-        if self.media.pop(flow.key, None) and flow is not self.flow:
-            self.done_up += flow.bytes_up - flow.settled_up
-            self.done_down += flow.bytes_down - flow.settled_down
-
-    def over(self) -> bool:
-        """The viewer took his leave, or its connections say that they are over. Media that goes on says otherwise."""
-        if self.leaving or self.protocol == "rtsp":
-            return self.leaving or self.flow.over
-        if self.spread:  # the next of its many connections may follow
-            return False
-        return all(flow.over for flow in self.flows())
+DETECTORS = frozenset({"rtsp", "rtp", "shape", "media"})
+#: Media of these was read, so what looks live in them is.
+_CERTAIN = ("rtsp", "rtp")
 
 
 class Streams:
@@ -73,7 +37,7 @@ class Streams:
 
     `silent_s` without media ends a viewing, `over_s` where its end was said; `still_s` a clip or download.
     `media_floor_bytes`: payload a second from the camera that counts as media. `again_s`: what an ended viewing sends
-    for so long is its tail, not a new one.
+    for so long is its tail, not a new one; `rare_s`: what comes now and then (heartbeat) may pause for so long.
     """
 
     def __init__(
@@ -86,18 +50,20 @@ class Streams:
         over_s: float = 2.5,
         still_s: float = 10.0,
         again_s: float = 5.0,
+        rare_s: float = 180.0,
         media_floor_bytes: int = 400,
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self._camera_of, self._peer_of, self._wall = camera_of, peer_of, wall
         self._silent_s, self._over_s, self._still_s, self._again_s = silent_s, over_s, still_s, again_s
-        self._media_floor_bytes = media_floor_bytes
+        self._rare_s, self._media_floor_bytes = rare_s, media_floor_bytes
         self._detectors = detectors
-        self._talks: dict[str, _Talk] = {}
-        self._by_flow: dict[bytes, _Talk] = {}
+        self._talks: dict[str, Followed] = {}
+        self._by_flow: dict[bytes, Followed] = {}
         self._calls, self._bursts, self._pairs = Calls(), Bursts(still_s=still_s), Pairs()
-        self._spread: dict[tuple[int, bytes], _Talk] = {}
-        self._rtp: dict[bytes, float] = {}
+        self._pieces, self._callers = Pieces(rare_s=rare_s), Callers()
+        self._spread: dict[tuple[int, bytes], Followed] = {}
+        self._going_on: dict[bytes, str] = {}
         self._just_ended: dict[bytes, float] = {}
         self._refused = {"sessions-refused": 0}
 
@@ -122,9 +88,27 @@ class Streams:
 
     def rtp(self, flow: Flow, now: float) -> None:
         """RTP was read in packets from the camera; it opens a viewing when it goes on (`counted`)."""
-        flow.protocol = flow.protocol or "rtp"
-        if "rtp" in self._detectors and len(self._rtp) < SESSIONS_MAX:
-            self._rtp.setdefault(flow.key, now)
+        webrtc = flow.protocol in ("stun", "dtls", "webrtc")
+        self._name(flow, "webrtc" if webrtc else "rtp")
+        if "rtp" in self._detectors:
+            self._goes_on(flow, "RTP was read in it" + (", set up as WebRTC does (STUN, DTLS)" if webrtc else ""))
+
+    def heard(self, flow: Flow, up: bool, reading: Read, camera_serves: bool, now: float) -> list[Session]:
+        """Any other reading (protocols/); `up`: the camera said it, `camera_serves`: it is the dialogue's server."""
+        fact = said(reading, up, camera_serves)
+        if reading.what == "http-media" and fact.cls is None:
+            fact = self._pieces.heard((flow.host, flow.peer), reading.detail, now)
+        if reading.what in ("stun", "p2p"):
+            self._callers.heard(flow, reading, now)
+            if talk := self._by_flow.get(flow.key):
+                talk.add(*self._callers.words(flow))
+        self._name(flow, fact.protocol)
+        if "media" not in self._detectors or fact.opens == "no":
+            return []
+        if fact.opens == "goes-on":
+            self._goes_on(flow, fact.evidence)
+            return []
+        return self._opens(flow, fact, now)
 
     # ---- what was counted ----
 
@@ -132,7 +116,7 @@ class Streams:
         """A connection has a new second in its history, or has ended."""
         out: list[Session] = []
         talk = self._by_flow.get(flow.key) or self._join(flow)
-        if talk and talk.cls in VIEWING:
+        if talk and talk.cls in LIVE:
             if flow.history and flow.history[-1].at == now and flow.history[-1].up >= self._media_floor_bytes:
                 talk.active_at = now
         elif not self._is_tail(flow, now):
@@ -145,7 +129,8 @@ class Streams:
             elif talk:
                 talk.forget(flow)
             self._by_flow.pop(flow.key, None)
-            self._rtp.pop(flow.key, None)
+            self._going_on.pop(flow.key, None)
+            self._callers.forget(flow.key)
             self._bursts.forget(flow.key)
             self._calls.forget(flow.key)
         return out
@@ -154,7 +139,8 @@ class Streams:
         """Closes what fell silent."""
         out = self._looks_live_together(now)
         for talk in list(self._talks.values()):
-            patience_s = self._silent_s if talk.cls in VIEWING else self._still_s
+            patience_s = self._silent_s if talk.cls in (*LIVE, "control") else self._still_s
+            patience_s = self._rare_s if talk.cls == "heartbeat" else patience_s
             if now - talk.active_at > (self._over_s if talk.over() else patience_s):
                 out += self._close(talk, now)
         self._just_ended = {key: at for key, at in self._just_ended.items() if now - at < self._again_s}
@@ -189,52 +175,96 @@ class Streams:
 
     # ---- what opens a session ----
 
-    def _granted(self, call: Call, talk: _Talk | None, evidence: str, now: float) -> list[Session]:
+    def _granted(self, call: Call, talk: Followed | None, evidence: str, now: float) -> list[Session]:
         if talk is None:
             cls: StreamClass = "playback" if call.range else "stream"
             return self._start(call.flow, now, now, cls=cls, confidence="certain", evidence=evidence)
         if evidence in talk.evidence:
             return []
-        return self._becomes_live(talk, "certain", evidence, now)
+        return self._becomes(talk, "playback" if call.range else "stream", "certain", evidence, now)
 
-    def _join(self, flow: Flow) -> _Talk | None:
+    def _opens(self, flow: Flow, fact: Said, now: float) -> list[Session]:
+        """Somebody was given pictures or sound, or moved the camera, and the dialogue says so."""
+        talk = self._by_flow.get(flow.key) or (self._of_viewer(flow) if fact.cls != "stream" or fact.pieces else None)
+        cls: StreamClass = fact.cls or "stream"
+        if talk is None:
+            out = self._start(flow, now, now, cls=cls, confidence="certain", evidence=fact.evidence)
+            talk = self._by_flow.get(flow.key)
+        elif talk.cls in LIVE and cls in ("control", "heartbeat"):
+            talk.add(fact.evidence)
+            return []
+        else:
+            out = self._becomes(talk, cls, "certain", fact.evidence, now, only_news=True)
+        if talk and (fact.pieces or cls == "control"):
+            talk.spread = True  # each step of it may come over a connection of its own
+        if talk and fact.pieces:
+            self._spread[(flow.host, flow.peer)] = talk
+        return out
+
+    def _of_viewer(self, flow: Flow) -> Followed | None:
+        """What the same viewer has open: rather pictures and sound than anything else."""
+        open_ = [talk for talk in self._talks.values() if talk.is_of(flow.host, flow.peer)]
+        return next((talk for talk in open_ if talk.cls in LIVE), next(iter(open_), None))
+
+    def _goes_on(self, flow: Flow, evidence: str) -> None:
+        if len(self._going_on) < SESSIONS_MAX:
+            self._going_on.setdefault(flow.key, evidence)
+
+    def _name(self, flow: Flow, protocol: str | None) -> None:
+        """What a connection is called, as well as is known."""
+        if {flow.protocol, protocol} == {"stun", "dtls"}:
+            flow.protocol = "webrtc"
+        elif protocol and (flow.protocol is None or (flow.protocol in WEAK and protocol not in WEAK)):
+            flow.protocol = protocol
+
+    def _join(self, flow: Flow) -> Followed | None:
         """The viewing that a connection belongs to: by SETUP's ports, RTP of one viewer that began together, or one of
         the many connections of a viewing."""
         call = self._calls.serving(flow) if flow.proto == UDP else None
         talk = self._by_flow.get(call.flow.key) if call else self._spread.get((flow.host, flow.peer))
-        if talk is None and flow.key in self._rtp and flow.proto == UDP:
+        if talk is None and flow.key in self._going_on and flow.proto == UDP:
             talk = next((other for other in self._talks.values() if _began_together(other, flow)), None)
         if talk and len(talk.media) < MEDIA_PORTS_MAX:
             talk.media[flow.key] = flow
             self._by_flow[flow.key] = talk
         return talk
 
-    def _looks_live(self, flow: Flow, talk: _Talk | None, now: float) -> list[Session]:
+    def _looks_live(self, flow: Flow, talk: Followed | None, now: float) -> list[Session]:
         if not flow.history or flow.history[-1].at != now or flow.closed:
             return []
-        confidence: Confidence = "likely" if flow.protocol not in ("rtsp", "rtp") else "certain"
-        if flow.key in self._rtp and flow.packets_up >= 10 and flow.history[-1].up >= self._media_floor_bytes:
-            evidence: str | None = "RTP was read in it"
+        last = flow.history[-1]
+        going_on = self._going_on.get(flow.key)
+        confidence: Confidence = "certain" if going_on or flow.protocol in _CERTAIN else "likely"
+        if going_on and flow.packets_up >= 10 and last.up >= max(self._media_floor_bytes, last.down // 4):
+            evidence: str | None = going_on
         elif "shape" in self._detectors:
-            evidence = live_media(flow.history, now=now, proto=flow.proto, may_be_upload=_may_be_upload(flow, now))
+            evidence = self._shape(flow, now)
         else:
             evidence = None
         if evidence is None:
             return []
         if talk:
-            return self._becomes_live(talk, confidence, evidence, now)
+            return self._becomes(talk, "stream", confidence, evidence, now)
         began_at = max(flow.first_at, began(flow.history) - 1.0)
         return self._start(flow, now, began_at, cls="stream", confidence=confidence, evidence=evidence)
+
+    def _shape(self, flow: Flow, now: float) -> str | None:
+        """Evidence that the numbers look live."""
+        history, may_be_upload = flow.history or [], _may_be_upload(flow, now)
+        look = live_media(history, now=now, proto=flow.proto, may_be_upload=may_be_upload)
+        if look is None and self._callers.announced(flow, now):
+            look = live_media(history, now=now, proto=flow.proto, may_be_upload=may_be_upload, window_s=2.0)
+        return look
 
     def _looks_live_together(self, now: float) -> list[Session]:
         out: list[Session] = []
         for ends, flows, evidence in self._pairs.live(now) if "shape" in self._detectors else ():
             main = next((flow for flow in flows if flow.key in self._by_flow), flows[0])
             talk = self._by_flow.get(main.key)
-            if talk and talk.cls in VIEWING:
+            if talk and talk.cls in LIVE:
                 continue
             if talk:
-                out += self._becomes_live(talk, "likely", evidence, now)
+                out += self._becomes(talk, "stream", "likely", evidence, now)
             else:
                 out += self._start(main, now, now - 6.0, cls="stream", confidence="likely", evidence=evidence)
             if talk := self._by_flow.get(main.key):
@@ -242,12 +272,13 @@ class Streams:
                 self._pairs.forget(ends)
         return out
 
-    def _weighs(self, flow: Flow, talk: _Talk | None, now: float) -> list[Session]:
+    def _weighs(self, flow: Flow, talk: Followed | None, now: float) -> list[Session]:
         burst = self._bursts.counted(flow, now)
         if burst is None:
             return []
         if talk:
-            talk.active_at = max(talk.active_at, burst.at)
+            if talk.cls not in ("control", "heartbeat"):
+                talk.active_at = max(talk.active_at, burst.at)
             return []
         evidence = "it moved many bytes at once"
         flow.settled_up, flow.settled_down = burst.base_up, burst.base_down
@@ -265,23 +296,37 @@ class Streams:
         confidence: Confidence,
         evidence: str,
     ) -> list[Session]:
+        if cls in LIVE and (turned := self._of_viewer(flow)) and turned.cls == "control":
+            turned.media[turned.flow.key] = turned.flow
+            turned.flow, turned.spread, self._by_flow[flow.key] = flow, False, turned
+            return self._becomes(turned, cls, confidence, evidence, now)
         if len(self._talks) >= SESSIONS_MAX:
             self._refused["sessions-refused"] += 1
             return []
         name = f"{self._camera_of(flow.host)}|{flow.key.hex()}|{self._wall(started_at):.3f}"
         session_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
         protocol = flow.protocol or "unknown"
-        talk = _Talk(session_id, flow, started_at, now, cls, confidence, protocol, [evidence])
+        talk = Followed(session_id, flow, started_at, now, cls, confidence, protocol, [evidence])
+        talk.add(*self._callers.words(flow))
         self._talks[session_id] = self._by_flow[flow.key] = talk
         return [self._session(talk, "open", now)]
 
-    def _becomes_live(self, talk: _Talk, confidence: Confidence, evidence: str, now: float) -> list[Session]:
-        talk.evidence.append(evidence)
-        talk.cls, talk.confidence, talk.active_at = "stream", confidence, now
-        talk.protocol = talk.flow.protocol or talk.protocol
-        return [self._session(talk, "update", now)]
+    def _becomes(
+        self,
+        talk: Followed,
+        cls: StreamClass,
+        confidence: Confidence,
+        evidence: str,
+        now: float,
+        *,
+        only_news: bool = False,
+    ) -> list[Session]:
+        talk.add(evidence)
+        talk.active_at = now
+        news = talk.becomes(cls, confidence, talk.flow.protocol or talk.protocol)
+        return [self._session(talk, "update", now)] if news or not only_news else []
 
-    def _close(self, talk: _Talk, now: float) -> list[Session]:
+    def _close(self, talk: Followed, now: float) -> list[Session]:
         self._talks.pop(talk.id, None)
         if self._spread.get((talk.flow.host, talk.flow.peer)) is talk:
             del self._spread[(talk.flow.host, talk.flow.peer)]
@@ -298,38 +343,15 @@ class Streams:
             flow.settled_up, flow.settled_down = flow.bytes_up, flow.bytes_down
         return [closed]
 
-    def _session(self, talk: _Talk, state: Literal["open", "update", "closed"], now: float) -> Session:
-        flow = talk.flow
-        ended_at = (now if now - talk.active_at < 1.0 else talk.active_at) if state == "closed" else None
-        span_s = max(1.0, (ended_at or now) - talk.started_at)
-        by_camera = flow.opened_by_camera
-        return Session(
-            id=talk.id,
-            time=now,
-            camera=self._camera_of(flow.host),
-            state=state,
-            peer=self._peer_of(flow),
-            transport="udp" if any(media.proto == UDP for media in talk.flows()) else "tcp",
-            protocol=talk.protocol,
-            initiator=None if by_camera is None else "camera" if by_camera else "peer",
-            cls=talk.cls,
-            confidence=talk.confidence,
-            started=talk.started_at,
-            ended=ended_at,
-            bytes_up=talk.bytes_up(),
-            bytes_down=talk.bytes_down(),
-            rate_kbps=round(talk.bytes_up() * 8 / 1000 / span_s),
-            verdict=None,
-            reason=None,
-            evidence=tuple(talk.evidence),
-        )
+    def _session(self, talk: Followed, state: Literal["open", "update", "closed"], now: float) -> Session:
+        return talk.session(state, now, self._camera_of(talk.flow.host), self._peer_of(talk.flow))
 
 
-def _began_together(talk: _Talk, flow: Flow, *, within_s: float = 5.0) -> bool:
+def _began_together(talk: Followed, flow: Flow, *, within_s: float = 5.0) -> bool:
     """Sound and picture of one RTP viewer without signalling: same camera, same viewer, same moment."""
     other = talk.flow
     same_ends = (other.host, other.peer) == (flow.host, flow.peer)
-    return talk.protocol in ("rtp", "rtsp") and same_ends and abs(talk.started_at - flow.first_at) < within_s
+    return talk.protocol in ("rtp", "rtsp", "webrtc") and same_ends and abs(talk.started_at - flow.first_at) < within_s
 
 
 def _may_be_upload(flow: Flow, now: float, *, longest_s: float = 120.0) -> bool:
