@@ -242,8 +242,8 @@ class Fact:
 
 Scope = Literal["lan", "wan", "gateway", "multicast"]
 StreamClass = Literal["stream", "playback", "talk", "clip", "heartbeat", "download", "control", "unknown"]
-#: The classes in which somebody sees or hears what the camera does.
-VIEWING = ("stream", "playback", "talk")
+#: The classes in which somebody sees or hears what the camera does, or speaks through it or turns it.
+VIEWING = ("stream", "playback", "talk", "control")
 Confidence = Literal["certain", "likely", "unsure"]
 VerdictWord = Literal["expected", "unexpected"]
 

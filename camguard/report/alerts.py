@@ -49,12 +49,14 @@ def _since(alert: Alert, zone: str) -> str:
 
 
 def _doing(alert: Alert) -> tuple[str, str]:
-    """What is done with the camera: ("watching", "live video"), also for recordings and for talking through it."""
+    """What is done with the camera: ("watching", "live video"), also with recordings, by talking through it, turning it."""
     kind = alert.detail.get("class")
     if kind == "playback":
         return "watching recordings", "recorded video"
     if kind == "talk":
         return "talking through it", "sound"
+    if kind == "control":
+        return "turning it", "commands"
     return "watching", "live video" if alert.confidence == "certain" else "video"
 
 
@@ -85,6 +87,9 @@ def _goes(alert: Alert, zone: str) -> str:
     target = f"through the maker's cloud ({maker})" if maker else f"to {who(alert.peer)}"
     if _hidden(alert) and not maker:
         target = f"through {who(alert.peer)}, which hides who gets it"
+    if what in ("sound", "commands") and alert.confidence == "certain":
+        does = "talks through the camera" if what == "sound" else "turns the camera or gives it other commands"
+        return f"Since {since}, {who(alert.peer)} {does}."
     if alert.confidence == "certain":
         return f"Since {since}, {what} is going {target}."
     if alert.confidence == "likely":
@@ -103,7 +108,8 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     if alert.state == "closed":
         return _watching_ended(alert, camera, zone)
     if not _news(alert):
-        sure = "Still watching" if alert.confidence == "certain" else "Perhaps still watching"
+        sure = f"Still {doing if alert.detail.get('class') in ('talk', 'control') else 'watching'}"
+        sure = sure if alert.confidence == "certain" else "Perhaps still watching"
         how_long = _again(alert) or f": {duration(_length_s(alert))}"  # with pauses in it there is no one length
         return f"{sure} {camera}{how_long}", f"{_goes(alert, zone)} Was this you?"
     if alert.confidence == "unsure":
@@ -125,7 +131,7 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
 
 def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     ended = alert.ended if alert.ended is not None else alert.time
-    length, what = duration(_length_s(alert)), _doing(alert)[1]
+    length, (doing, what) = duration(_length_s(alert)), _doing(alert)
     first, last = when(alert.started, ended, zone), clock(ended, zone)
     span = f"from {first} to {last}" if first != last else f"at {first}"
     if alert.count > 1:  # with pauses, of which the alert does not say how long they were
@@ -133,11 +139,13 @@ def _watching_ended(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         span = f"{length} between {first} and {last}" if first != last else f"{length} at {first}"
     span += f" ({size(alert.bytes_up)})"
     got = f"received {what}" if alert.confidence == "certain" else f"may have received {what}"
+    if what in ("sound", "commands"):
+        got = "talked through the camera" if what == "sound" else "turned the camera or gave it other commands"
     maker = _through(alert)
     target = f"The maker's cloud ({maker})" if maker else capital(who(alert.peer))
     if _hidden(alert) and not maker:
         target = f"Somebody behind {who(alert.peer)}"
-    title = f"Watching ended: {camera}, {length}"
+    title = f"{capital(doing) if what in ('sound', 'commands') else 'Watching'} ended: {camera}, {length}"
     if alert.confidence != "certain":
         title = f"It ended: {camera}, {length}"
     return title, fit(f"{target} {got} {span}.", "The record is kept.", "Not you? Safe next steps: docs/safety.md")

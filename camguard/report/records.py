@@ -205,7 +205,7 @@ CLASS_WORDS = {
     "clip": "clip",
     "heartbeat": "sign of life",
     "download": "download",
-    "control": "control",
+    "control": "turning it",
     "unknown": "unclear",
 }
 
