@@ -3,13 +3,13 @@
 Readers of ordered TCP bytes are listed in STREAM_READERS: `read(state, chunk) -> (state, readings)`; the state is None
 at the start, and `NOT_MINE` when the reader wants no more of the connection. Those of UDP flows: DATAGRAM_READERS,
 the same, with one datagram in each chunk. Readers of single datagrams are plain functions that take the payload:
-`dns.read`, `dhcp.read`, `dhcp.read6`, `link.arp`, `link.ndp`.
+`dns.read`, `dhcp.read`, `dhcp.read6`, `natpmp.read`, `link.arp`, `link.ndp`.
 
 Only errors.Malformed escapes from any of them. A stream reader does not raise over one odd message, because what comes
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
 """
 
-from camguard.protocols import dns, http, quic, rtp, rtsp, tls
+from camguard.protocols import dns, http, quic, rtp, rtsp, tls, upnp
 from camguard.protocols.text import NOT_MINE, Reading, StreamReader
 
 __all__ = ["DATAGRAM_READERS", "NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
@@ -19,6 +19,7 @@ STREAM_READERS: dict[str, StreamReader] = {
     "http": http.read,
     "tls": tls.read,
     "dns": dns.read_stream,
+    "upnp": upnp.read,
 }
 
 DATAGRAM_READERS: dict[str, StreamReader] = {

@@ -22,6 +22,7 @@ _TYPES[255] = "ANY"
 RECORDS_CAP = 256  # a UDP answer holds fewer; a TCP answer of 64 KB cannot keep us busy
 CHAIN_CAP = 16
 NAME_CAP = 255
+POINTERS_CAP = 32  # of one name; a real one has few, since each leads to a label
 MESSAGES_CAP = 64  # read of one chunk of TCP
 QUERY_CAP = 4096  # bytes
 ASKED_CAP = 32  # questions without an answer in one connection
@@ -122,10 +123,17 @@ def _chain(qname: str, records: list[Record]) -> tuple[str, ...]:
 
 
 def read_name(payload: bytes, at: int) -> tuple[str, int]:
-    """A name and the offset behind it. Pointers must lead backwards, so a loop cannot be written (RFC 1035 4.1.4)."""
-    labels: list[str] = []
+    """A name in lower case, safe to show (_label), and the offset behind it."""
+    labels, behind = read_labels(payload, at)
+    return ".".join(_label(label) for label in labels).lower(), behind
+
+
+def read_labels(payload: bytes, at: int) -> tuple[list[bytes], int]:
+    """The labels of a name as they are, and the offset behind it. Pointers must lead backwards, so a loop cannot be
+    written (RFC 1035 4.1.4); a chain of them that gives no label would cost much time, so it is short."""
+    labels: list[bytes] = []
     behind = -1
-    limit, total = at, 0
+    limit, total, pointers = at, 0, 0
     while True:
         if at >= len(payload):
             raise Malformed("dns-name")
@@ -135,7 +143,8 @@ def read_name(payload: bytes, at: int) -> tuple[str, int]:
                 raise Malformed("dns-name")
             target = int.from_bytes(payload[at : at + 2], "big") & 0x3FFF
             behind = at + 2 if behind < 0 else behind
-            if target >= limit:
+            pointers += 1
+            if target >= limit or pointers > POINTERS_CAP:
                 raise Malformed("dns-pointer")
             at = limit = target
             continue
@@ -146,9 +155,9 @@ def read_name(payload: bytes, at: int) -> tuple[str, int]:
         total += size + 1
         if total >= NAME_CAP or at + 1 + size > len(payload):
             raise Malformed("dns-name")
-        labels.append(_label(payload[at + 1 : at + 1 + size]))
+        labels.append(payload[at + 1 : at + 1 + size])
         at += 1 + size
-    return ".".join(labels).lower(), at + 1 if behind < 0 else behind
+    return labels, at + 1 if behind < 0 else behind
 
 
 def _label(raw: bytes) -> str:
