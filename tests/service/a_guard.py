@@ -19,26 +19,38 @@ from camguard.service.sdnotify import Manager
 
 
 class Played:
-    """A Source that plays a capture file, one second after it was opened, at the speed at which it was taken."""
+    """A Source that plays a capture file at the speed at which it was taken, one second after it was opened; where
+    CAMGUARD_TEST_CURTAIN names a file, as soon as that is there."""
 
     what, cost = "capture file", None
 
     def __init__(self, path: Path, hosts: Sequence[Host], trouble: str) -> None:
+        self.frames: list[Frame] = []
+        self.counts: list[FlowCount] = []
+        self.trouble = trouble
+        self.hosts: Iterable[Host] = hosts
+        self.ready, self.bell = os.pipe()
+        os.set_blocking(self.ready, False)
         items = list(ledger.run(pcap.frames(path), hosts))
-        shift = time.monotonic() + 1.0 - items[0].at
-        self.frames = [item._replace(at=item.at + shift) for item in items if isinstance(item, Frame)]
+        curtain = os.environ.get("CAMGUARD_TEST_CURTAIN")
+        if curtain is None:
+            self._begin(items, time.monotonic() + 1.0)
+        threading.Thread(target=self._ring, args=(items, curtain), daemon=True).start()
+
+    def _begin(self, items: Sequence[Frame | FlowCount], at: float) -> None:
+        shift = at - items[0].at
         self.counts = [
             item._replace(at=item.at + shift, first_at=item.first_at + shift, last_at=item.last_at + shift)
             for item in items
             if isinstance(item, FlowCount)
         ]
-        self.trouble = trouble
-        self.hosts: Iterable[Host] = hosts
-        self.ready, self.bell = os.pipe()
-        os.set_blocking(self.ready, False)
-        threading.Thread(target=self._ring, daemon=True).start()
+        self.frames = [item._replace(at=item.at + shift) for item in items if isinstance(item, Frame)]
 
-    def _ring(self) -> None:
+    def _ring(self, items: Sequence[Frame | FlowCount], curtain: str | None) -> None:
+        if curtain is not None:
+            while not os.path.exists(curtain):
+                time.sleep(0.02)
+            self._begin(items, time.monotonic() + 0.1)
         for frame in list(self.frames):
             time.sleep(max(0.0, frame.at - time.monotonic()))
             os.write(self.bell, b"x")

@@ -37,7 +37,7 @@ def deliver(config, paths):
     (folder / "new").rename(folder / "messenger")
     if what == "fails":
         raise RuntimeError("what may be a secret")
-    time.sleep(60)
+    time.sleep(600)
     return 0
 
 if what == "stubborn":
@@ -48,13 +48,13 @@ assert made is not None
 while not (folder / "messenger").exists():
     time.sleep(0.01)
 if what == "waits":
-    time.sleep(60)
+    time.sleep(600)
 made.close()
 print("closed", flush=True)
 """
 
 
-def gone(pid: int, within_s: float = 5.0) -> bool:
+def gone(pid: int, within_s: float = 60.0) -> bool:
     until = time.monotonic() + within_s
     while time.monotonic() < until:
         try:
@@ -71,7 +71,7 @@ def start(folder: Path, what: str) -> subprocess.Popen[str]:
     program = subprocess.Popen(
         [sys.executable, "-c", GUARD, str(folder), what], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (folder / "messenger").exists():
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -85,14 +85,14 @@ def test_it_ends_with_the_guard_however_that_one_ends(tmp_path: Path, number: si
     assert messenger != guard.pid
     assert not gone(messenger, 0.2)
     guard.send_signal(number)
-    guard.communicate(timeout=10)
+    guard.communicate(timeout=60)
     assert gone(messenger)
     assert (tmp_path / "ended").read_text() == "by SIGTERM", "it had the time to come to its end"
 
 
 def test_the_guard_ends_it_and_waits_for_it(tmp_path: Path) -> None:
     guard = start(tmp_path, "closes")
-    out, err = guard.communicate(timeout=10)
+    out, err = guard.communicate(timeout=60)
     assert (out, err, guard.returncode) == ("closed\n", "", 0)
     assert (tmp_path / "ended").exists()
 
@@ -100,14 +100,14 @@ def test_the_guard_ends_it_and_waits_for_it(tmp_path: Path) -> None:
 def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
     guard = start(tmp_path, "stubborn")
     messenger = int((tmp_path / "messenger").read_text())
-    out, _ = guard.communicate(timeout=10)
+    out, _ = guard.communicate(timeout=60)
     assert out == "closed\n"
-    assert gone(messenger, 1.0)
+    assert gone(messenger)
 
 
 def test_a_fault_of_it_is_told_and_is_not_the_guards(tmp_path: Path) -> None:
     guard = start(tmp_path, "fails")
-    out, err = guard.communicate(timeout=10)
+    out, err = guard.communicate(timeout=60)
     assert (out, guard.returncode) == ("closed\n", 0)
     assert err == "camguard: messages are not sent: a fault in deliver (RuntimeError). Please report this.\n"
 

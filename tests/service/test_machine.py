@@ -46,7 +46,7 @@ def test_a_router_with_two_families(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         ["unshare", "--net", "--mount", "sh", "-c", setup],
-        capture_output=True, text=True, check=True, timeout=30,
+        capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     ips, gateways, routes, macs = json.loads(done.stdout)
     assert "c0000207" in ips

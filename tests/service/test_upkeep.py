@@ -79,7 +79,9 @@ def test_the_scheduler_runs_them(tmp_path: Path) -> None:
         jobs = upkeep.start(house)
         names = [job.name for job in jobs.get_jobs()]
         jobs.modify_job(jobs.get_jobs()[0].id, next_run_time=jobs.get_jobs()[0].next_run_time.replace(year=2020))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while not house.jobs:
+                await asyncio.sleep(0.02)
         jobs.shutdown(wait=False)
         return names
 

