@@ -45,6 +45,8 @@ from camguard.track import Flow, Flows
 FACTS_MAX = 65_536
 RATE_S = 5
 NOTHING_OWN = Own()
+#: Readings in which a camera says by which name it calls its peer, and where they say it.
+_NAMING = {"tls-hello": "sni", "quic-hello": "sni", "dtls-hello": "sni", "http": "host"}
 
 
 class Guard:
@@ -230,29 +232,27 @@ class Guard:
         flow, up, reading = heard
         camera_serves = reading.from_server == up
         self._facts.append(fact(heard, self._host_ip(flow), now + self.offset_s))
-        if reading.what == "dns" and not up:
-            for name, ip in dns.addresses(reading):
+        if reading.what == "dns":
+            for name, ip in () if up else dns.addresses(reading):
                 self._neighbours.named(flow.host, ip, name, now)
-        elif reading.what == "tls-hello":
-            flow.protocol = flow.protocol or "tls"
-            if not camera_serves and flow.opened_by_camera is not False and reading.detail.get("sni"):
-                self._neighbours.named(flow.host, ip_text(flow.peer), str(reading.detail["sni"]), now)
-        elif reading.what == "login":
+            return []
+        if reading.what == "login":
             return self._judge.logins(self._logins.heard(flow, reading.detail, now), now) if camera_serves else []
-        elif reading.what == "http":
-            flow.protocol = flow.protocol or "http"
+        if reading.what == "rtsp":
             if camera_serves and up:
-                self._logins.speaks(flow, "http")
-        elif reading.what == "rtsp":
-            if camera_serves and up and (mac := self._macs.get(flow.host)):
-                self._neighbours.speaks_camera(mac, now)
+                self._speaks_camera(flow, now)
             return self._judge.sessions(self._streams.rtsp(flow, reading.detail, camera_serves, now), now)
-        elif reading.what == "rtsp-interleaved" and up:
-            flow.protocol = "rtsp"
-            self._streams.rtp(flow, now)
-        elif reading.what == "rtp" and up:
-            self._streams.rtp(flow, now)
-        return []
+        if reading.what in ("rtp", "rtsp-interleaved"):
+            if up:
+                flow.protocol = "rtsp" if reading.what == "rtsp-interleaved" else flow.protocol
+                self._streams.rtp(flow, now)
+            return []
+        called = reading.detail.get(_NAMING.get(reading.what, ""))
+        if called and not camera_serves and flow.opened_by_camera is not False:
+            self._neighbours.called(flow.host, ip_text(flow.peer), str(called), now)
+        if reading.what == "http" and camera_serves and up:
+            self._logins.speaks(flow, "http")
+        return self._judge.sessions(self._streams.heard(flow, up, reading, camera_serves, now), now)
 
     # ---- counts ----
 
@@ -274,6 +274,10 @@ class Guard:
 
     def _out(self, events: Iterable[Event]) -> list[Event]:
         return [_shifted(event, self.offset_s) for event in events]
+
+    def _speaks_camera(self, flow: Flow, now: float) -> None:
+        if mac := self._macs.get(flow.host):
+            self._neighbours.speaks_camera(mac, now)
 
     def _camera_name(self, number: int) -> str:
         return self._names.get(number, f"camera {number}")

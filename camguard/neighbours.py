@@ -10,6 +10,7 @@ camera.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ IPS_PER_DEVICE = 8
 GATEWAY_PREFIXES = 3
 GATEWAYS_MAX = 64
 DAY_S = 86_400.0
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
 
 _PRIVATE = tuple(
     ipaddress.ip_network(text)
@@ -190,6 +192,12 @@ class Neighbours:
             del names[next(iter(names))]
             self.counters["names-evicted"] += 1
         names[ip] = (name, told_at)
+
+    def called(self, host: int, ip: str, name: str, now: float) -> None:
+        """Camera number `host` calls its peer so (TLS, HTTP), perhaps with a port; an address is no name."""
+        name = name.rpartition(":")[0] if name.rpartition(":")[2].isdigit() else name
+        if _NAME.fullmatch(name.lower()) and not name.replace(".", "").isdigit():
+            self.named(host, ip, name.lower(), now)
 
     def renumber(self, places: Mapping[int, int | None]) -> None:
         """Cameras have other numbers now: old -> new, None for one that is no more."""

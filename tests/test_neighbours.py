@@ -160,3 +160,22 @@ def test_tables_are_capped_and_say_so() -> None:
 def test_addresses_that_mean_something_only_at_home() -> None:
     assert all(is_private(ip) for ip in ("10.1.2.3", "172.31.0.1", "192.168.0.1", "fe80::1", "fd00::1", "169.254.1.1"))
     assert not any(is_private(ip) for ip in ("172.32.0.1", "100.64.0.1", "203.0.113.1", "2001:db8::1"))
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("p2p.maker.example", "p2p.maker.example"),
+        ("P2P.Maker.Example:8080", "p2p.maker.example"),
+        ("192.0.2.7", None),
+        ("192.0.2.7:80", None),
+        ("[2001:db8::7]:80", None),
+        ("<script>.example", None),
+        ("localhost", None),
+        ("", None),
+    ],
+)
+def test_what_a_camera_calls_its_peer_is_a_name_only_where_it_can_be_one(said: str, name: str | None) -> None:
+    neighbours = Neighbours(Home(), None, Own())
+    neighbours.called(1, "203.0.113.7", said, 5.0)
+    assert neighbours.take_new_names() == ([(1, "203.0.113.7", name)] if name else [])

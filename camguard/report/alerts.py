@@ -49,7 +49,7 @@ def _since(alert: Alert, zone: str) -> str:
 
 
 def _doing(alert: Alert) -> tuple[str, str]:
-    """What is done with the camera: ("watching", "live video"), also with recordings, by talking through it, turning it."""
+    """What is done with the camera: ("watching", "live video"), also for recordings, talking, turning."""
     kind = alert.detail.get("class")
     if kind == "playback":
         return "watching recordings", "recorded video"
