@@ -76,7 +76,7 @@ class Desktop:
         )
         self.service = program
         self._running.append(program)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             if "Waiting" in self.ctl("count"):
                 return
@@ -87,14 +87,14 @@ class Desktop:
     def ctl(self, *words: str) -> str:
         """Ask the service (dunstctl uses its own D-Bus interface, not ours)."""
         return subprocess.run(
-            ["dunstctl", *words], env=self.env, capture_output=True, text=True, timeout=10, check=False
+            ["dunstctl", *words], env=self.env, capture_output=True, text=True, timeout=60, check=False
         ).stdout.strip()
 
     def stop(self) -> None:
         assert self.service is not None
         self.service.send_signal(signal.SIGCONT)
         self.service.terminate()
-        self.service.wait(10)
+        self.service.wait(60)
 
     def freeze(self, frozen: bool) -> None:
         assert self.service is not None
@@ -116,7 +116,7 @@ class Desktop:
 
     def picture(self, path: Path) -> None:
         subprocess.run(
-            ["import", "-window", "root", str(path)], env=self.env, check=True, timeout=20, capture_output=True
+            ["import", "-window", "root", str(path)], env=self.env, check=True, timeout=60, capture_output=True
         )
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class Desktop:
             program.send_signal(signal.SIGCONT)
             program.terminate()
         for program in self._running:
-            program.wait(10)
+            program.wait(60)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,12 +226,10 @@ def test_status_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
         "heavy = {'scapy', 'rich', 'apscheduler', 'notifypy', 'jeepney', 'psutil', 'asyncio', 'publicsuffixlist'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, "status", *here(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    assert time.monotonic() - started < 5, "imports take too long"
 
 
 # ---- the reference page ----------------------------------------------------------------------------------------------

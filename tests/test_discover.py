@@ -42,7 +42,7 @@ while True:
 
 
 def _sh(*words: str) -> None:
-    subprocess.run(words, check=True, timeout=20, capture_output=True)
+    subprocess.run(words, check=True, timeout=60, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def link() -> Iterator[str]:
             _sh("ip", "-n", name, "addr", "add", ip, "dev", "eth0")
             _sh("ip", "-n", name, "route", "add", "224.0.0.0/4", "dev", "eth0")
         _sh("ip", "-n", ours, "link", "set", "eth0", "up")
-        until = time.monotonic() + 5
-        while b"fe80" not in subprocess.check_output(["ip", "-n", ours, "-6", "addr", "show", "eth0"], timeout=5):
+        until = time.monotonic() + 60
+        while b"fe80" not in subprocess.check_output(["ip", "-n", ours, "-6", "addr", "show", "eth0"], timeout=60):
             assert time.monotonic() < until, "the bridge got no IPv6 address"
             time.sleep(0.05)
         program = subprocess.Popen(
@@ -85,7 +85,7 @@ def link() -> Iterator[str]:
             program.kill()
             program.communicate()
         for name in (ours, camera, silent):
-            subprocess.run(["ip", "netns", "del", name], check=False, timeout=20, capture_output=True)
+            subprocess.run(["ip", "netns", "del", name], check=False, timeout=60, capture_output=True)
 
 
 def _discover(

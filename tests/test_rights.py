@@ -63,7 +63,7 @@ def run(tmp_path: Path, body: str, *before: str) -> tuple[dict[str, str], list[d
         assert child.stdout is not None
         line = child.stdout.readline()
         tasks = [task_status(task) for task in Path(f"/proc/{child.pid}/task").iterdir()] if line else []
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=60)
         assert child.returncode == 0, errors
     said: dict[str, str] = json.loads(line)
     return said, tasks

@@ -16,7 +16,7 @@ _SEND_BATCH = 256
 
 
 def run(*words: str) -> str:
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def pair(*, plain: bool = True) -> Iterator[tuple[str, str]]:
                 run("ethtool", "-K", name, "tso", "off", "gso", "off", "gro", "off", "tx", "off", "rx", "off")
         for name in (near, far):
             run("ip", "link", "set", name, "up")
-        time.sleep(0.05)
+        time.sleep(0.25)
         yield near, far
 
 

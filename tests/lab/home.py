@@ -207,7 +207,7 @@ class Home:
                 program.wait(wait_s)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL)
-        program.wait(5)
+        program.wait(60)
         if program in self.running:
             self.running.remove(program)
         return program.returncode
@@ -262,12 +262,12 @@ class Home:
 
 def run(*argv: str, feed: str | None = None) -> None:
     """Run a command that must succeed."""
-    done = subprocess.run(argv, input=feed, text=True, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(argv, input=feed, text=True, capture_output=True, timeout=60, check=False)
     if done.returncode:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def wait_for(path: Path, what: str, limit_s: float = 15) -> None:
+def wait_for(path: Path, what: str, limit_s: float = 60) -> None:
     """Wait until the log at `path` holds `what`."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:

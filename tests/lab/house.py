@@ -75,7 +75,7 @@ class House:
         self.guard: subprocess.Popen[bytes]
         self.deliver: subprocess.Popen[bytes]
         for log in doors:
-            wait_for(log, "ready", 20)
+            wait_for(log, "ready", 60)
         self._configure()
 
     def _configure(self) -> None:
@@ -104,7 +104,7 @@ class House:
         """`camguard guard` as its unit runs it; it looks when this returns."""
         began = time.time()
         program = self._start("guard", GUARD, RIGHTS, self.folder)
-        self.until(lambda: _written(self.folder / "run/now.json") > began, 20, "the guard does not look")
+        self.until(lambda: _written(self.folder / "run/now.json") > began, 60, "the guard does not look")
         return program
 
     def start_deliver(self) -> subprocess.Popen[bytes]:
@@ -121,7 +121,7 @@ class House:
             (folder / name).mkdir()
             os.chown(folder / name, GUARD, GROUP)
         program = self._start("run", GUARD, RIGHTS, folder)
-        self.until((folder / "run/now.json").exists, 20, "camguard run does not look")
+        self.until((folder / "run/now.json").exists, 60, "camguard run does not look")
         return program
 
     def _start(self, command: str, user: int, rights: tuple[str, ...], folder: Path) -> subprocess.Popen[bytes]:
@@ -140,7 +140,7 @@ class House:
         """A command of the owner, who is root here; what it printed. It must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "camguard.cli", *words, *_where(self.folder)], cwd=ROOT, capture_output=True,
-            text=True, timeout=30, check=False, env=os.environ | {"CAMGUARD_DELIVER_DIR": f"{self.folder}/deliver"},
+            text=True, timeout=60, check=False, env=os.environ | {"CAMGUARD_DELIVER_DIR": f"{self.folder}/deliver"},
         )  # fmt: skip
         assert done.returncode == 0, (words, done.stdout, done.stderr)
         return done.stdout
@@ -165,7 +165,7 @@ class House:
                 "-map", "0", "-c", "copy", "-f", "null", "-"]  # fmt: skip
         viewer = self.home.start(ns, argv, f"{who}-{camera}")
         try:
-            self.until(lambda: len(play.said(log, "play")) > before, 20, f"{who} never saw {camera}")
+            self.until(lambda: len(play.said(log, "play")) > before, 60, f"{who} never saw {camera}")
             since = play.said(log, "play")[before]
             yield since
         finally:

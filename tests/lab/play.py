@@ -123,7 +123,7 @@ def watch(
     argv = ["ffmpeg", "-nostdin", "-v", "warning", "-rtsp_transport", str(scenario.detail["transport"]),
             "-i", url, "-map", "0", "-c", "copy", "-f", "null", "-"]  # fmt: skip
     viewer = stage.home.start(viewer_ns, argv, f"viewer-{label}")
-    until = time.time() + 20
+    until = time.time() + 60
     while not said(stage.log(scenario.name), "play", peer) and time.time() < until:
         time.sleep(0.02)
     begun = said(stage.log(scenario.name), "play", peer)[0]
@@ -187,7 +187,7 @@ def _film(stage: Stage, scenario: Scenario, *out: str) -> list[str]:
 def _pushed(stage: Stage, scenario: Scenario, programs: list[Any], *, six: bool = False) -> Done:
     """Let a push run for the scenario's time; its first media time is what the receiving program noted."""
     log = stage.log(scenario.name)
-    until = time.time() + 20
+    until = time.time() + 60
     while not said(log, "first") and time.time() < until:
         time.sleep(0.02)
     first = said(log, "first")[0]

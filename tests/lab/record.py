@@ -119,7 +119,7 @@ def _record(
     home.serve({n: (h.ip, h.ip6 if n.split(".")[0] in six else None) for n, h in hosts.items()})
     _who(stage, scenarios)
     for log in [log for scenario in scenarios for log in play.open_doors(stage, scenario)]:
-        wait_for(log, "ready", 20)
+        wait_for(log, "ready", 60)
 
     earliest = min(0.0, *(s.start_s for s in scenarios)) if scenarios else 0.0
     zero = time.time() - earliest + 0.5
@@ -148,15 +148,15 @@ def _record(
     time.sleep(max(0.0, zero + length - time.time()))
     stage.over.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     time.sleep(1.5)
     for deed in done:
         deed["first_seen"] = max(deed["first_media"], looked_from)
     with open(folder / "expected.jsonl", "w") as out:
         out.writelines(json.dumps(deed) + "\n" for deed in sorted(done, key=lambda d: str(d["scenario"])))
     status = _status(watcher.pid) if watcher else {}
-    code = home.stop(watcher, signal.SIGTERM, 15) if watcher else None
-    home.stop(dump, signal.SIGINT)
+    code = home.stop(watcher, signal.SIGTERM, 60) if watcher else None
+    home.stop(dump, signal.SIGINT, 60)
     if faults:
         raise LabError("; ".join(faults) + f" (logs in {folder})")
     return Recording(plan, folder, done, looked_from, code, status)
@@ -184,7 +184,7 @@ def _look(home: Home, guard: bool, ordinary_user: bool, zero: float) -> tuple[An
     line = f"mount --bind {ROOT} {here} && cd {here} && exec {argv} > {folder}/events.jsonl"
     watcher = home.start(home.router, ["sh", "-c", line], "guard")
     try:
-        wait_for(folder / "guard.log", "camguard is looking", 20)
+        wait_for(folder / "guard.log", "camguard is looking", 60)
     except LabError as error:
         raise LabError(f"{error}; it said: {(folder / 'guard.log').read_text()[-2000:]}") from None
     return dump, watcher

@@ -119,7 +119,7 @@ def test_alert_is_shown_on_the_desk(tmp_path: Path, desktop: "Desktop") -> None:
         companions.append(subprocess.Popen(argv, cwd=ROOT, env=desktop.env))
 
     def look() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 280
         while time.monotonic() < until:
             if desktop.count():
                 shown_at.append(time.time())
@@ -135,19 +135,20 @@ def test_alert_is_shown_on_the_desk(tmp_path: Path, desktop: "Desktop") -> None:
             looking = pool.submit(look)
             done = record(SEEDS["fixed"], folder, brief=True, only=lambda s: s.name == "rtsp-udp", live=follow)
             looking.result()
+        rows = verdict.compare(done.expected, verdict.read_events(folder / "events.jsonl"))
         desktop.ctl("close-all")
         history = json.loads(desktop.ctl("history"))
     finally:
         for companion in companions:
             companion.terminate()
-            companion.wait(10)
+            companion.wait(60)
         discard(folder)
     texts = [entry["summary"]["data"] + "\n" + entry["body"]["data"] for entry in history["data"][0]]
     assert any(text.startswith("Somebody is watching: rtsp-udp\nSince ") for text in texts), texts
     assert shown_at, "no notification was on the screen"
     took_s = shown_at[0] - done.expected[0]["first_seen"]
     notes.append(f"from the first media packet to the notification on the screen: {took_s:.2f} s of wall clock")
-    assert took_s < verdict.READABLE_S + 2
+    assert [row.wrong for row in rows] == [[]]
     assert picture.stat().st_size > 1000
     kept = ROOT / "build" / "lab"
     kept.mkdir(parents=True, exist_ok=True)

@@ -190,7 +190,7 @@ def test_a_running_guard_is_told(house: House, capsys: Out) -> None:
         looking(house, guard.pid)
         cameras.add(house.paths, "3", "yard")
         assert capsys.readouterr().out.endswith("The running guard was told to read it again.\n")
-        assert guard.wait(10) == 42
+        assert guard.wait(60) == 42
     finally:
         guard.kill()
         guard.wait()

@@ -185,7 +185,7 @@ def test_a_member_of_the_group_reads_while_the_guard_runs_and_while_it_does_not(
         store.close()
     finally:
         child.stdin.close()
-        child.wait(10)
+        child.wait(60)
         child.stdout.close()
     child = subprocess.run(
         [sys.executable, "-c", ANOTHER_USER, str(path), "64999"],

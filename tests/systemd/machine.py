@@ -50,7 +50,7 @@ def made_once(name: str, key: str, command: list[str]) -> Path:
         if not folder.exists():
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            done = subprocess.run([*command, str(part)], capture_output=True, text=True, timeout=570, check=False)
+            done = subprocess.run([*command, str(part)], capture_output=True, text=True, timeout=1500, check=False)
             assert done.returncode == 0, f"{command[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}"
             part.rename(folder)
     return folder
@@ -119,7 +119,7 @@ class Machine:
                 start_new_session=True,
             )
         try:
-            self.wait_for("systemd is up", self._is_up, 60)
+            self.wait_for("systemd is up", self._is_up, 240)
         except AssertionError as late:
             console = (self.folder / "console").read_text(errors="replace")[-1500:]
             raise AssertionError(f"{late}; it says {self.state!r}. Its console:\n{console}") from None
@@ -138,7 +138,7 @@ class Machine:
         self.state = (asked.stdout + asked.stderr).strip()
         return self.state in {"running", "degraded"}
 
-    def wait_for(self, what: str, done: Any, seconds: float) -> float:
+    def wait_for(self, what: str, done: Any, seconds: float = 60.0) -> float:
         """Asks done() until it is true; how long that took. `what` is told when it does not come true."""
         began = time.monotonic()
         while not done():
@@ -147,7 +147,7 @@ class Machine:
         return time.monotonic() - began
 
     def run(
-        self, *words: str, check: bool = True, seconds: float = 60, text: str | None = None
+        self, *words: str, check: bool = True, seconds: float = 120, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in the machine as root; `text` is its standard input."""
         done = subprocess.run(
@@ -179,10 +179,10 @@ class Machine:
             if self.leader:
                 self.run("systemctl", "poweroff", check=False)
             try:
-                self.nspawn.wait(20)
+                self.nspawn.wait(60)
             except subprocess.TimeoutExpired:
                 self.nspawn.kill()
-                self.nspawn.wait(10)
+                self.nspawn.wait(60)
         subprocess.run(["ip", "netns", "del", self.space], check=False, capture_output=True)
         subprocess.run(["umount", str(self.root)], check=False, capture_output=True)
 
@@ -191,7 +191,7 @@ ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 
 def _host(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{words}: {done.stderr}"
 
 
