@@ -3,7 +3,7 @@
 Readers of ordered TCP bytes are listed in STREAM_READERS: `read(state, chunk) -> (state, readings)`; the state is None
 at the start, and `NOT_MINE` when the reader wants no more of the connection. Those of UDP flows: DATAGRAM_READERS,
 the same, with one datagram in each chunk. Readers of single datagrams are plain functions that take the payload:
-`dns.read`, `dhcp.read`, `dhcp.read6`, `natpmp.read`, `link.arp`, `link.ndp`.
+`dns.read`, `mdns.read`, `ssdp.read`, `dhcp.read`, `dhcp.read6`, `natpmp.read`, `link.arp`, `link.ndp`.
 
 Only errors.Malformed escapes from any of them. A stream reader does not raise over one odd message, because what comes
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
