@@ -128,7 +128,7 @@ class Guard:
         self._begin(packet.at)
         said = self._listener.link(packet)
         if said:
-            self._neighbours.said(said, packet.src_mac, packet.at)
+            self._neighbours.said(said, packet.src_mac, packet.at, packet.src)
         out: list[Event] = []
         for host, up in self._hosts.find(packet):
             if up and (packet.src_mac or packet.src):

@@ -12,14 +12,25 @@ from camguard.decode import flow_key
 from camguard.errors import Malformed
 from camguard.events import ICMPV6, TCP, UDP, Chunk, Fact, Packet
 from camguard.neighbours import ip_text
-from camguard.protocols import DATAGRAM_READERS, NOT_MINE, STREAM_READERS, Reading, StreamReader, dhcp, dns, link
+from camguard.protocols import (
+    DATAGRAM_READERS,
+    NOT_MINE,
+    STREAM_READERS,
+    Reading,
+    StreamReader,
+    dhcp,
+    dns,
+    link,
+    mdns,
+    ssdp,
+)
 from camguard.track import DEAF, Flow, Flows, Talk
 
 FAULTS_MAX = 20
 ODD_NAMES_MAX = 256
 ASKED_MAX = 64
 ARP = 0x0806
-DNS_PORT, WS_DISCOVERY_PORT = 53, 3702
+DNS_PORT, WS_DISCOVERY_PORT, MDNS_PORT, SSDP_PORT = 53, 3702, 5353, 1900
 DHCP_PORTS = frozenset({67, 68})
 DHCPV6_PORTS = frozenset({546, 547})
 
@@ -40,7 +51,7 @@ class Listener:
         self.odd: Counter[str] = Counter()
 
     def link(self, packet: Packet) -> Reading | None:
-        """What a device said to its neighbours: ARP, NDP, DHCP, "I am a camera" by WS-Discovery."""
+        """What a device said to its neighbours: ARP, NDP, DHCP, mDNS, SSDP, "I am a camera" by WS-Discovery."""
         try:
             if packet.ethertype == ARP:
                 return link.arp(packet.payload)
@@ -53,6 +64,10 @@ class Listener:
                 return dhcp.read(packet.payload)
             if ports <= DHCPV6_PORTS:
                 return dhcp.read6(packet.payload)
+            if MDNS_PORT in ports:
+                return mdns.read(packet.payload)
+            if SSDP_PORT in ports:
+                return ssdp.read(packet.payload)
             if packet.sport == WS_DISCOVERY_PORT and b"NetworkVideoTransmitter" in packet.payload:
                 return Reading("ws-discovery", {"type": "NetworkVideoTransmitter"})
         except Malformed as error:

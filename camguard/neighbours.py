@@ -105,13 +105,15 @@ class Neighbours:
 
     # ---- what was heard ----
 
-    def said(self, reading: Reading, src_mac: bytes, now: float) -> None:
-        """What a device told its neighbours (listen.py's `link`)."""
+    def said(self, reading: Reading, src_mac: bytes, now: float, src: bytes = b"") -> None:
+        """What a device told its neighbours (listen.py's `link`); `src`: its address, where it spoke over IP."""
         detail = reading.detail
         mac = bytes.fromhex(str(detail["mac"]).replace(":", "")) if detail.get("mac") else src_mac
         ip = str(detail["ip"]) if detail.get("ip") else None
         if reading.what == "ws-discovery":
             self.speaks_camera(src_mac, now)
+        elif reading.what in ("mdns", "ssdp"):
+            self._announced(reading, src_mac, src, now)
         elif reading.what == "dhcp":
             name = detail.get("name")
             self.heard(mac, now, ip if detail["message"] == "ack" else None, str(name) if name else None)
@@ -121,6 +123,17 @@ class Neighbours:
             self.binds(mac, ip, now)
         if reading.what == "ndp" and detail["kind"] == "ra" and detail["router"]:
             self.router(now, ip=ip, mac=src_mac)
+
+    def _announced(self, reading: Reading, src_mac: bytes, src: bytes, now: float) -> None:
+        """What a device says of itself; a router that repeats the talk of another network says it of others."""
+        detail, sender = reading.detail, ip_text(src) if src else ""
+        claimed = detail.get("ips") or (detail.get("host"),)
+        if sender not in (claimed if isinstance(claimed, tuple) else ()):
+            return
+        seen, name = self._seen.get(src_mac), detail.get("name")
+        self.heard(src_mac, now, None, None if (seen and seen.name) or not name else str(name).removesuffix(".local"))
+        if detail.get("speaks_camera"):
+            self.speaks_camera(src_mac, now)
 
     def heard(self, mac: bytes, now: float, ip: str | None = None, name: str | None = None) -> None:
         """A frame of `mac` was seen; it says that it has `ip`, or is called `name`."""

@@ -179,3 +179,32 @@ def test_what_a_camera_calls_its_peer_is_a_name_only_where_it_can_be_one(said: s
     neighbours = Neighbours(Home(), None, Own())
     neighbours.called(1, "203.0.113.7", said, 5.0)
     assert neighbours.take_new_names() == ([(1, "203.0.113.7", name)] if name else [])
+
+
+@pytest.mark.parametrize(
+    ("reading", "sender", "name", "speaks"),
+    [
+        (Reading("mdns", {"name": "porch.local", "ips": ("192.168.1.9",), "speaks_camera": True}), 9, "porch", True),
+        (Reading("mdns", {"name": "porch.local", "ips": ("192.168.1.9",), "speaks_camera": True}), 8, None, False),
+        (Reading("ssdp", {"host": "192.168.1.9", "speaks_camera": True}), 9, None, True),
+        (Reading("ssdp", {"host": "192.168.1.9", "speaks_camera": True}), 1, None, False),
+        (Reading("ssdp", {"host": None, "speaks_camera": True}), 9, None, False),
+    ],
+)
+def test_what_a_device_announces_counts_for_itself_only(
+    reading: Reading, sender: int, name: str | None, speaks: bool
+) -> None:
+    neighbours, mac = Neighbours(Home(), None, Own()), bytes(5) + b"\x09"
+    neighbours.heard(mac, 1.0)
+    neighbours.said(reading, mac, 2.0, bytes((192, 168, 1, sender)))
+    (seen,) = neighbours.changed_devices(3.0, 0.0)
+    assert (seen.name, seen.speaks_camera) == (name, speaks)
+
+
+def test_a_name_that_dhcp_gave_is_not_changed_by_mdns() -> None:
+    neighbours, mac = Neighbours(Home(), None, Own()), bytes(5) + b"\x09"
+    neighbours.heard(mac, 1.0, name="nursery-cam")
+    said = Reading("mdns", {"name": "other.local", "ips": ("192.168.1.9",), "speaks_camera": False})
+    neighbours.said(said, mac, 2.0, bytes((192, 168, 1, 9)))
+    (seen,) = neighbours.changed_devices(3.0, 0.0)
+    assert seen.name == "nursery-cam"
