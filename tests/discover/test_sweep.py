@@ -65,4 +65,4 @@ def test_no_answer_breaks_it(data: bytes) -> None:
 
 def test_the_module_does_not_load_scapy() -> None:
     program = "import sys, camguard.discover.sweep; raise SystemExit('scapy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
