@@ -8,19 +8,24 @@ from camguard.events import FIN, ICMPV6, RST, SYN, UDP, Packet
 
 FIRST = 8  # payload packets at the start of each connection, each way
 FLOW_LATER = 16  # later packets of one connection, each way
+LINE_LATER = 64  # the same of a line dialogue: somebody types, or a program guesses
 # One camera's, each way: SYN, FIN, RST; first payload packets (the reserve for what is new); later packets and DNS.
 HOST_FLAGS, HOST_OPENINGS, HOST_LATER = 128, 256, 128
 # The same of all cameras together: what a small machine can read.
 ALL_FLAGS, ALL_OPENINGS, ALL_LATER = 256, 768, 512
 LINK = 128  # ARP, NDP, DHCP, discovery talk, malformed frames
-SHORT = 512  # bytes of payload up to which a later packet to the camera is short
+SHORT = 512  # bytes of payload up to which a later packet to the camera, or of a line dialogue, is short
+BODIES = 2  # packets behind a POST or PUT that may be its body
 
-DISCOVERY_PORTS = frozenset({67, 68, 546, 547, 1900, 3702, 5353})
+DISCOVERY_PORTS = frozenset({67, 68, 546, 547, 1900, 3702, 5350, 5351, 5353})
 NDP_TYPES = frozenset({133, 134, 135, 136})
 #: The first four bytes of requests and answers (RFC 9110, RFC 7826).
 BEGINNINGS = frozenset(
     b"RTSP,HTTP,GET ,POST,PUT ,HEAD,OPTI,DELE,PATC,CONN,DESC,SETU,PLAY,PAUS,TEAR,ANNO,RECO,GET_,SET_,REDI".split(b",")
 )
+WITH_BODY = frozenset({b"POST", b"PUT "})
+#: Telnet, FTP and SSH, and where cameras have them besides (docs/reference.md): what is said there is short lines.
+LINE_PORTS = frozenset({21, 22, 23, 2323, 2222})
 ENDS = SYN | FIN | RST
 
 #: Kinds; down is even, up is odd.
@@ -59,8 +64,14 @@ def window_of(at: float) -> int:
     return int(at * 1e9) >> 30
 
 
+def is_greeting(start: bytes) -> bool:
+    """Whether a connection that begins so is a line dialogue: "SSH-" (RFC 4253), "220" (RFC 959), telnet options."""
+    return start[:4] == b"SSH-" or start[:3] == b"220" or (start[:1] == b"\xff" and b"\xfb" <= start[1:2] <= b"\xfe")
+
+
 def is_link_talk(packet: Packet) -> bool:
-    """ARP, NDP, DHCP, mDNS, SSDP, WS-Discovery: read whoever says it, so that the guard knows who is on the link."""
+    """ARP, NDP, DHCP, mDNS, SSDP, WS-Discovery, NAT-PMP, PCP: read whoever says it, to know
+    who is on the link and who opens ways in."""
     if packet.fragment is not None and packet.fragment[1]:
         return False
     if packet.proto == UDP:

@@ -20,6 +20,7 @@
 #define PAUSE_NS 10000000ULL
 #define FIRST 8
 #define FLOW_LATER 16
+#define LINE_LATER 64
 #define HOST_FLAGS 128
 #define HOST_OPENINGS 256
 #define HOST_LATER 128
@@ -28,6 +29,8 @@
 #define ALL_OPENINGS 768
 #define ALL_LATER 512
 #define SHORT 512
+#define LINE 0x80
+#define BODIES 2
 #define SNAP 2048
 #define NESTED 8
 
@@ -53,7 +56,8 @@ struct flow {
 	__u64 first_ns, last_ns;
 	__u64 payload_up_ns; /* latest payload packet from the camera */
 	__u32 largest_up, last_length;
-	__u16 window; /* of later_up, later_down */
+	__u8 window; /* of later_up, later_down */
+	__u8 talk;   /* LINE: a line dialogue; below it: how many packets to the camera may still be the body of a POST */
 	__u8 flags_up, flags_down, first_up, proto;
 	__u8 said_up, said_down, later_up, later_down;
 	__u8 peer_mac[6];
@@ -500,6 +504,8 @@ INLINE int is_discovery(__u16 port)
 	case 547:
 	case 1900:
 	case 3702:
+	case 5350:
+	case 5351:
 	case 5353:
 		return 1;
 	}
@@ -520,7 +526,7 @@ INLINE int is_link_talk(struct __sk_buff *skb, struct work *work)
 	return work->type == ETH_ARP;
 }
 
-/* The first four bytes of requests and answers (RFC 9110, RFC 7826), as this little-endian word. */
+/* The first four bytes of requests and answers (RFC 9110, RFC 7826), as this little-endian word; a body follows 2. */
 #define WORD(a, b, c, d) ((__u32)(a) | (__u32)(b) << 8 | (__u32)(c) << 16 | (__u32)(d) << 24)
 INLINE int begins(struct __sk_buff *skb, struct work *work)
 {
@@ -533,11 +539,12 @@ INLINE int begins(struct __sk_buff *skb, struct work *work)
 	if ((word & 0x6060) != 0x4040) /* two capitals */
 		return 0;
 	switch (word) {
+	case WORD('P', 'O', 'S', 'T'):
+	case WORD('P', 'U', 'T', ' '):
+		return 2;
 	case WORD('R', 'T', 'S', 'P'):
 	case WORD('H', 'T', 'T', 'P'):
 	case WORD('G', 'E', 'T', ' '):
-	case WORD('P', 'O', 'S', 'T'):
-	case WORD('P', 'U', 'T', ' '):
 	case WORD('H', 'E', 'A', 'D'):
 	case WORD('O', 'P', 'T', 'I'):
 	case WORD('D', 'E', 'L', 'E'):
@@ -588,11 +595,11 @@ INLINE int spend_both(struct book *book, int kind, __u16 limit, __u16 all, __u32
 
 INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window)
 {
-	if ((__u16)(flow->window - window) > 1) {
+	if ((__u8)(flow->window - window) > 1) {
 		flow->window = window;
 		flow->later_up = flow->later_down = 0;
 	}
-	if ((up ? flow->later_up : flow->later_down) >= FLOW_LATER) {
+	if ((up ? flow->later_up : flow->later_down) >= (flow->talk & LINE ? LINE_LATER : FLOW_LATER)) {
 		ADD(book->spent, 1);
 		return 0;
 	}
@@ -603,10 +610,53 @@ INLINE int spend_flow(struct book *book, struct flow *flow, int up, __u32 window
 	return 1;
 }
 
+INLINE int is_line_port(__u16 port)
+{
+	return port == 21 || port == 22 || port == 23 || port == 2323 || port == 2222;
+}
+
+/* The first payload packet each way: a line dialogue has such a port, or begins with "SSH-" (RFC 4253), "220" (RFC 959)
+ * or a telnet option (RFC 854). */
+FUNCTION int greets(struct __sk_buff *skb, struct work *work, struct flow *flow)
+{
+	__u32 word;
+
+	if (is_line_port(work->sport) || is_line_port(work->dport)) {
+		flow->talk |= LINE;
+		return 0;
+	}
+	if (bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 4) &&
+	    bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 3) && bpf_skb_load_bytes(skb, work->end, work->b + ABOVE, 2))
+		return 0;
+	word = work->w[ABOVE / 4];
+	if (word == WORD('S', 'S', 'H', '-') || (word & 0xFFFFFF) == WORD('2', '2', '0', 0) ||
+	    ((word & 0xFF) == 0xFF && (word >> 8 & 0xFF) >= 0xFB && (word >> 8 & 0xFF) <= 0xFE))
+		flow->talk |= LINE;
+	return 0;
+}
+
+/* A payload packet to the camera: whether it may be the body of a POST or PUT just before it. `what`: of begins(). */
+INLINE int is_body(struct flow *flow, int what)
+{
+	__u8 talk = flow->talk;
+
+	if (what == 2)
+		flow->talk = (talk & LINE) | BODIES;
+	else if (talk & ~LINE)
+		flow->talk = talk - 1;
+	return talk & ~LINE;
+}
+
+FUNCTION int opens(struct __sk_buff *skb, struct work *work, struct flow *flow)
+{
+	is_body(flow, begins(skb, work));
+	return 0;
+}
+
 /* Whether the content of this TCP or UDP packet is worth reading, and the budgets allow it; `known`: there is a flow. */
 INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book, struct flow *flow, int up, int known)
 {
-	int opening = 0;
+	int opening = 0, what, body = 0;
 
 	if ((work->proto != TCP && work->proto != UDP) || work->inner)
 		return 0;
@@ -617,6 +667,12 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 		else
 			flow->said_down++;
 	}
+	if (opening && work->proto == TCP) {
+		if ((up ? flow->said_up : flow->said_down) == 1)
+			greets(skb, work, flow);
+		if (!up)
+			opens(skb, work, flow);
+	}
 	if (opening)
 		return spend_both(book, KIND_OPENINGS + up, HOST_OPENINGS, ALL_OPENINGS, work->now >> 30);
 	if (work->proto == TCP && work->flags & (FIN | SYN | RST))
@@ -625,7 +681,10 @@ INLINE int hands_up(struct __sk_buff *skb, struct work *work, struct book *book,
 		return 0;
 	if (work->sport == 53 || work->dport == 53)
 		return spend_both(book, KIND_LATER + up, HOST_LATER, ALL_LATER, work->now >> 30);
-	if ((up || !known || work->length > SHORT) && (work->proto != TCP || !begins(skb, work)))
+	what = work->proto == TCP ? begins(skb, work) : 0;
+	if (known && !up)
+		body = is_body(flow, what);
+	if (!what && !body && (!known || work->length > SHORT || (up && !(flow->talk & LINE))))
 		return 0;
 	if (known && !spend_flow(book, flow, up, work->now >> 30))
 		return 0;

@@ -12,8 +12,9 @@ differential test holds the two together. The rules, in one place for both:
   before it was shorter than the largest one of the connection so far (a picture ends in a short packet).
 - Fragments after the first are joined to their connection through a small table (identification -> ports).
 - Handed up: openings (the first payload packets each way, TCP SYN, FIN, RST), DNS of the cameras, ARP, NDP, DHCP, mDNS,
-  SSDP and WS-Discovery of everybody, malformed frames, later packets that begin like a request or an answer, and short
-  ones from peer to camera; within budgets (budget.py).
+  SSDP, WS-Discovery, NAT-PMP and PCP of everybody, malformed frames, later packets that begin like a request or an
+  answer, up to two packets to the camera behind a POST or PUT (its body), and short ones: from peer to camera, and both
+  ways in a line dialogue (telnet, FTP, SSH); within budgets (budget.py).
 """
 
 import struct
@@ -21,7 +22,18 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from camguard.capture import budget
-from camguard.capture.budget import BEGINNINGS, ENDS, FIRST, FLOW_LATER, SHORT
+from camguard.capture.budget import (
+    BEGINNINGS,
+    BODIES,
+    ENDS,
+    FIRST,
+    FLOW_LATER,
+    LINE_LATER,
+    LINE_PORTS,
+    SHORT,
+    WITH_BODY,
+    is_greeting,
+)
 from camguard.capture.budget import DISCOVERY_PORTS as DISCOVERY_PORTS  # noqa: PLC0414 - filter.py takes them from here
 from camguard.capture.budget import NDP_TYPES as NDP_TYPES  # noqa: PLC0414
 from camguard.decode import Hosts, decode, flow_key
@@ -70,16 +82,18 @@ class _Flow:
     """One connection: what it is, and what it did since the last collect."""
 
     __slots__ = (
-        "dns", "dry", "first_at", "first_up", "flags_down", "flags_up", "gone", "key", "largest_up", "last_at",
-        "last_length", "later_down", "later_up", "packets_down", "packets_up", "pauses", "payload_down", "payload_up",
-        "payload_up_at", "peer_mac", "proto", "said_down", "said_up", "window", "wire_down", "wire_up",
+        "bodies", "dns", "dry", "first_at", "first_up", "flags_down", "flags_up", "gone", "key", "largest_up",
+        "last_at", "last_length", "later_down", "later_up", "line", "packets_down", "packets_up", "pauses",
+        "payload_down", "payload_up", "payload_up_at", "peer_mac", "proto", "said_down", "said_up", "window",
+        "wire_down", "wire_up",
     )  # fmt: skip
 
     def __init__(self, key: bytes, proto: int, at: float, up: bool, dns: bool = False) -> None:
         self.key, self.proto, self.first_at, self.last_at, self.first_up, self.dns = key, proto, at, at, up, dns
         self.payload_up_at = -1.0
         self.largest_up = self.last_length = self.flags_up = self.flags_down = self.said_up = self.said_down = 0
-        self.window = self.later_up = self.later_down = 0
+        self.window = self.later_up = self.later_down = self.bodies = 0
+        self.line = False
         self.peer_mac = b""
         self.gone = False
         self.reset()
@@ -302,6 +316,8 @@ class Ledger:
                 flow.said_up += 1
             else:
                 flow.said_down += 1
+            if proto == TCP:
+                _opens(flow, up, start)
             return self._spend(book, budget.OPENINGS + up, at)
         if proto == TCP and flags & ENDS:
             return self._spend(book, budget.FLAGS + up, at)
@@ -309,7 +325,11 @@ class Ledger:
             return False
         if flow is not None and flow.dns:
             return self._spend(book, budget.LATER + up, at)
-        if (up or flow is None or length > SHORT) and (proto != TCP or start not in BEGINNINGS):
+        worth = proto == TCP and start in BEGINNINGS
+        if flow is not None:
+            worth |= length <= SHORT and (not up or flow.line)
+            worth |= not up and _is_body(flow, start if proto == TCP else b"")
+        if not worth:
             return False
         return (flow is None or self._spend_flow(flow, up, at)) and self._spend(book, budget.LATER + up, at)
 
@@ -317,7 +337,7 @@ class Ledger:
         window = budget.window_of(at)
         if window > flow.window:
             flow.window, flow.later_up, flow.later_down = window, 0, 0
-        if (flow.later_up if up else flow.later_down) >= FLOW_LATER:
+        if (flow.later_up if up else flow.later_down) >= (LINE_LATER if flow.line else FLOW_LATER):
             self._later_refused += 1
             return False
         if up:
@@ -357,6 +377,22 @@ class Ledger:
         """Only growing numbers: flows-overflow (packets), budget-spent (frames), malformed, fragments-evicted."""
         spent = sum(book.budget.spent for book in self._books.values()) + self._link.spent
         return {**self._counters, "budget-spent": spent + self._spent_before + self._later_refused}
+
+
+def _opens(flow: _Flow, up: bool, start: bytes) -> None:
+    """One of the first payload packets of a TCP connection; the very first each way says whether it talks in lines."""
+    if (flow.said_up if up else flow.said_down) == 1:
+        key = unpack_key(flow.key)
+        flow.line = flow.line or key.host_port in LINE_PORTS or key.peer_port in LINE_PORTS or is_greeting(start)
+    if not up:
+        _is_body(flow, start)
+
+
+def _is_body(flow: _Flow, start: bytes) -> bool:
+    """Whether a payload packet to the camera may be the body of a POST or PUT just before it."""
+    left = flow.bodies
+    flow.bodies = BODIES if start in WITH_BODY else max(0, left - 1)
+    return left > 0
 
 
 def _pause(flow: _Flow, at: float, last: int, largest: int) -> None:

@@ -1,4 +1,4 @@
-"""Line dialogues (telnet, FTP, SSH), bodies behind a POST, NAT-PMP and PCP: what of them is handed up, by kernel and twin.
+"""Line dialogues (telnet, FTP, SSH), bodies behind a POST, NAT-PMP and PCP: what is handed up, by kernel and twin.
 
 The kernel's part needs root (lab); the twin's does not.
 """
@@ -24,10 +24,7 @@ Said = tuple[bool, bytes]
 
 def frame(up: bool, payload: bytes, port: int = 40021, proto: int = TCP, peer_port: int = 40000) -> bytes:
     """One packet of a connection of the camera's `port`."""
-    if up:
-        ends = (CAM, GATE, CAM_IP, PEER_IP, port, peer_port)
-    else:
-        ends = (GATE, CAM, PEER_IP, CAM_IP, peer_port, port)
+    ends = (CAM, GATE, CAM_IP, PEER_IP, port, peer_port) if up else (GATE, CAM, PEER_IP, CAM_IP, peer_port, port)
     return wire.udp4(*ends, payload) if proto == UDP else wire.tcp4(*ends, 16, payload)
 
 
@@ -57,8 +54,8 @@ ROWS: dict[str, tuple[int, list[Said], list[Said], str]] = {
     "the body of a POST": (80, OPENING, [(DOWN, POST), (DOWN, LONG), (DOWN, LONG), (DOWN, LONG)], "yyyn"),
     "the body of a PUT": (80, OPENING, [(DOWN, PUT + LONG), (DOWN, LONG), (UP, LONG), (DOWN, LONG)], "yyny"),
     "no body": (80, OPENING, [(DOWN, GET), (DOWN, LONG)], "yn"),
-    "short packets are counted as bodies": (80, OPENING, [(DOWN, POST), (DOWN, b"a"), (DOWN, b"b"), (DOWN, LONG)], "yyyn"),
-    "a POST at the end of the opening": (80, [*OPENING[:-1], (DOWN, POST)], [(DOWN, LONG), (DOWN, LONG), (DOWN, LONG)], "yyn"),
+    "short packets count as bodies": (80, OPENING, [(DOWN, POST), (DOWN, b"a"), (DOWN, b"b"), (DOWN, LONG)], "yyyn"),
+    "a POST that ends the opening": (80, [*OPENING[:-1], (DOWN, POST)], [(DOWN, LONG)] * 3, "yyn"),
     "a POST by the camera": (80, OPENING, [(UP, POST), (UP, LONG), (DOWN, LONG)], "ynn"),
     "POST twice": (80, OPENING, [(DOWN, POST), (DOWN, POST), (DOWN, LONG), (DOWN, LONG), (DOWN, LONG)], "yyyyn"),
 }  # fmt: skip
