@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from camguard.protocols.credentials import Claim
+from camguard.protocols.text import bare_url
 
 Outcome = tuple[str, str]
 
@@ -20,6 +21,7 @@ _REFUSED = re.compile(
 )
 _FAULT = re.compile(rb"<(?:[\w.-]+:)?Fault[\s>]")
 _STATUS_VALUE = re.compile(rb"<statusValue>\s*(\d{3})\s*</statusValue>")  # Hikvision ISAPI
+_RESULT = re.compile(rb"<result>\s*(-?\d{1,4})\s*</result>")  # python-foscam, foscam.py: 0 is success, -2 who are you
 _BAD = re.compile(rb"(?i)incorrect|invalid|wrong|denied|fail(?:ed|ure)?\b|not match|unauthori[sz]ed")
 _PASSWORD_FIELD = re.compile(rb"(?i)type\s*=\s*[\"']?password")
 _BACK_TO_LOGIN = re.compile(r"(?i)login|signin|error|fail|denied")
@@ -35,9 +37,17 @@ def of_head(claim: Claim, status: int, found: dict[str, str], *, body_tells: boo
         return ("challenge" if stale else "failure"), "read"
     if claim.scheme == "form" and 300 <= status < 400:
         return _of_page(status, found, b"")
+    if claim.scheme == "form" and found.get("content-type", "").startswith(("image/", "video/", "audio/")):
+        return ("success" if status < 300 else "unknown"), "read"  # it came with the picture's own URL
     if claim.scheme in ("form", "wsse") or body_tells:
         return None
     return ("success" if status < 400 else "unknown"), "read"
+
+
+def told_by(found: dict[str, str]) -> dict[str, str]:
+    """What of an answer's head may say how a login ended; no value of a cookie is among it."""
+    kept = {"location": bare_url(found["location"])} if "location" in found else {}
+    return kept | ({"set-cookie": "yes"} if "set-cookie" in found else {})
 
 
 def of_body(claim: Claim, status: int, fields: dict[str, str], body: bytes, *, whole: bool) -> Outcome | None:
@@ -49,6 +59,8 @@ def of_body(claim: Claim, status: int, fields: dict[str, str], body: bytes, *, w
         return _of_soap(claim, status, body, whole=whole)
     if claim.scheme != "form":
         return (("success" if status < 400 else "unknown"), "read") if whole else None
+    if result := _RESULT.search(body):
+        return {b"0": "success", b"-2": "failure"}.get(result[1], "unknown"), "read"
     text = body.strip()
     if text[:1] in (b"{", b"["):
         try:
@@ -58,6 +70,21 @@ def of_body(claim: Claim, status: int, fields: dict[str, str], body: bytes, *, w
         if said or not whole:
             return said
     return _of_page(status, fields, body) if whole else None
+
+
+def is_refusal(body: bytes) -> bool:
+    """Whether an answer with a good status says no all the same: SOAP faults, codes in JSON, Foscam's result."""
+    result = _RESULT.search(body)
+    if _FAULT.search(body) or (result and result[1] != b"0"):
+        return True
+    text = body.strip()
+    if text[:1] not in (b"{", b"["):
+        return False
+    try:
+        said = _of_json(json.loads(text))
+    except (ValueError, RecursionError):
+        return False
+    return said is not None and said[0] == "failure"
 
 
 def _of_soap(claim: Claim, status: int, body: bytes, *, whole: bool) -> Outcome | None:

@@ -76,6 +76,12 @@ def of_wsse_header(value: str) -> Claim:
     return Claim("wsse", user_name(parts.get("username")), known)
 
 
+def of_url(url: str) -> Claim | None:
+    """The claim of a query that holds a name and a password (Foscam's CGIProxy, Reolink's api.cgi, a form's GET)."""
+    query = url.partition("?")[2][:VALUE_CAP]
+    return _form(query.encode("latin-1", "replace")) if query else None
+
+
 def of_body(body: bytes) -> Claim | None:
     """The claim of a login form, of JSON, of ONVIF's UsernameToken or of Hikvision's session login; None: no claim."""
     text = body.lstrip(b"\xef\xbb\xbf \t\r\n")

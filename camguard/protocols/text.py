@@ -90,6 +90,20 @@ def bare_url(url: str) -> str:
     return printable(f"{scheme}{slashes}{rest}")
 
 
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
+
+
+def host_name(value: str) -> str | None:
+    """The name or address of an authority ("user@Cam.example:80", "[2001:db8::1]:80"), in lower case; None where it is
+    neither (RFC 3986 section 3.2)."""
+    host = value[:1024].strip().rpartition("@")[2]
+    if host.startswith("["):
+        inner = host[1:].partition("]")[0]
+        return inner.lower() if ":" in inner and _ADDRESS.fullmatch(inner) else None
+    name = host.partition(":")[0].rstrip(".")
+    return name.lower() if _NAME.fullmatch(name) else None
+
+
 class Transport(NamedTuple):
     """The first offer of a Transport header, as far as it says."""
 

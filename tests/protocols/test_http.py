@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.events import Chunk
-from camguard.protocols import NOT_MINE, http
+from camguard.protocols import NOT_MINE, http, http_framing
 from tests.protocols.streams import Turn, bytewise, cut_everywhere, hole_everywhere, run, whole
 
 UP, DOWN = True, False
@@ -117,6 +117,21 @@ ROWS: dict[str, tuple[list[Turn], list[tuple[Any, ...]]]] = {
             (UP, lines("HTTP/1.1 302 Found", f"Set-Cookie: sid={SECRET}", "Location: /live.html")),
         ],
         [("form", "admin", False, "failure", "inferred"), ("form", "admin", True, "success", "inferred")],
+    ),
+    "in the URL: Foscam, then a picture of Reolink's": (
+        [
+            (DOWN, lines(f"GET /cgi-bin/CGIProxy.fcgi?cmd=getDevState&usr=admin&pwd={SECRET} HTTP/1.1")),
+            (UP, lines(OK, "Content-Type: text/plain", body=b"<CGI_Result>\n<result>-2</result>\n</CGI_Result>")),
+            (DOWN, lines("GET /cgi-bin/CGIProxy.fcgi?usr=admin&pwd=&cmd=getDevState HTTP/1.1")),
+            (UP, lines(OK, "Content-Type: text/plain", body=b"<CGI_Result><result>0</result></CGI_Result>")),
+            (DOWN, lines(f"GET /cgi-bin/api.cgi?cmd=Snap&user=me&password={SECRET} HTTP/1.1")),
+            (UP, lines(OK, "Content-Type: image/jpeg", body=JPEG)),
+        ],
+        [
+            ("form", "admin", False, "failure", "read"),
+            ("form", "admin", True, "success", "read"),
+            ("form", "me", False, "success", "read"),
+        ],
     ),
     "JSON, in chunks (Reolink)": (
         [
@@ -285,7 +300,8 @@ def test_what_was_asked_and_answered() -> None:
         (DOWN, lines("GET /b HTTP/1.1")),
         (UP, lines("HTTP/1.1 404 Not Found", body=b"no")),
     ]
-    _, readings = run(http.read, whole(turns))
+    _, told = run(http.read, whole(turns))
+    readings = [reading for reading in told if reading.what == "http"]
     words = [(r.detail["method"], r.detail["path"], r.detail["status"], r.from_server) for r in readings]
     assert words == [
         ("GET", "/snap.jpg", None, False),
@@ -325,12 +341,48 @@ def test_with_missing_answers_two_questions_stay_open() -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
         b"SSH-2.0-OpenSSH\r\n",
         b"OPTIONS rtsp://cam/ RTSP/1.0\r\nCSeq: 1\r\n\r\n",
-        b"GET /x HTTP/1.0\r\nX-SessionCookie: abc\r\nAccept: application/x-rtsp-tunnelled\r\n\r\n",
+        b"POST /x HTTP/1.0\r\nX-SessionCookie: abc\r\nContent-Type: application/x-rtsp-tunnelled\r\n\r\n",
         b"\x00" * 70_000,
     ],
 )
 def test_what_is_not_ours_is_left(start: bytes) -> None:
     assert run(http.read, [Chunk(DOWN, start)])[0] is NOT_MINE
+
+
+def test_a_tunnel_is_left_when_it_is_granted() -> None:
+    """Some cameras ask for a login before they let RTSP into HTTP (Axis)."""
+    ask = ("GET /x HTTP/1.0", "X-SessionCookie: abc", "Accept: application/x-rtsp-tunnelled")
+    turns = [(DOWN, lines(*ask, basic("admin", SECRET))), (UP, lines(NO, body=b"no"))]
+    state, readings = run(http.read, whole(turns))
+    assert logins(readings) == [("basic", "admin", False, "failure", "read")]
+    assert state is not NOT_MINE
+    again = [(DOWN, lines(*ask)), (UP, lines("HTTP/1.0 200 OK", "Content-Type: application/x-rtsp-tunnelled"))]
+    assert run(http.read, whole([*turns, *again]))[0] is NOT_MINE
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("Cam.Example.:8080", "cam.example"),
+        ("10.0.0.5", "10.0.0.5"),
+        ("[2001:DB8::1]:80", "2001:db8::1"),
+        (f"admin:{SECRET}@cam", "cam"),
+        ("cam\x1b[31m", None),
+        ("a b", None),
+        ("", None),
+        ("[nonsense]", None),
+        ("-x", None),
+        ("x" * 300, None),
+    ],
+)
+def test_the_name_of_the_server(host: str, expected: str | None) -> None:
+    _, readings = run(http.read, [Chunk(UP, lines("GET /update HTTP/1.1", f"Host: {host}"))])
+    assert readings[0].detail["host"] == expected
+
+
+def test_the_name_in_a_whole_url() -> None:
+    _, readings = run(http.read, [Chunk(UP, lines(f"GET http://u:{SECRET}@cloud.example:81/x HTTP/1.1"))])
+    assert (readings[0].detail["host"], readings[0].detail["path"]) == ("cloud.example", "http://cloud.example:81/x")
 
 
 def test_an_upgraded_connection_is_left() -> None:
@@ -357,8 +409,8 @@ def test_any_bytes_give_readings_and_keep_little(parts: list[tuple[bool, bytes, 
         assert SECRET not in repr(readings)
         if state is not NOT_MINE:
             for side in (state.up, state.down):
-                assert len(side.tail) <= http.TAIL_CAP
-                assert len(side.kept or b"") <= http.ASKED_BODY_CAP
+                assert len(side.half.tail) <= http_framing.TAIL_CAP
+                assert len(side.half.kept) <= http.ASKED_BODY_CAP
                 assert len(side.pending) <= http.PENDING_CAP
 
 
