@@ -9,7 +9,24 @@ Only errors.Malformed escapes from any of them. A stream reader does not raise o
 after it may matter: it goes on at the next one and says Reading("odd", {"name": ...}).
 """
 
-from camguard.protocols import dns, http, quic, rtp, rtsp, tls, upnp
+from camguard.protocols import (
+    bcudp,
+    dlink,
+    dns,
+    dtls,
+    http,
+    mpegts,
+    pppp,
+    ptcp,
+    quic,
+    rtp,
+    rtsp,
+    srt,
+    stun,
+    tls,
+    tunnels,
+    upnp,
+)
 from camguard.protocols.text import NOT_MINE, Reading, StreamReader
 
 __all__ = ["DATAGRAM_READERS", "NOT_MINE", "STREAM_READERS", "Reading", "StreamReader"]
@@ -19,10 +36,22 @@ STREAM_READERS: dict[str, StreamReader] = {
     "http": http.read,
     "tls": tls.read,
     "dns": dns.read_stream,
+    "stun": stun.read_stream,
+    "tunnel": tunnels.read_stream,
+    "pppp": pppp.read_stream,
     "upnp": upnp.read,
 }
 
 DATAGRAM_READERS: dict[str, StreamReader] = {
     "quic": quic.read,
+    "stun": stun.read,
+    "dtls": dtls.read,
     "rtp": rtp.read,
+    "srt": srt.read,
+    "mpegts": mpegts.read,
+    "tunnel": tunnels.read,
+    "pppp": pppp.read,
+    "ptcp": ptcp.read,
+    "bcudp": bcudp.read,
+    "dlink": dlink.read,
 }
