@@ -1,6 +1,5 @@
 """The name in a ClientHello, whatever it is split by."""
 
-import struct
 import time
 
 import pytest
@@ -9,38 +8,8 @@ from hypothesis import strategies as st
 
 from camguard.events import Chunk
 from camguard.protocols import NOT_MINE, Reading, tls
-from tests.protocols.streams import bytewise, cut_everywhere, run, whole
-
-
-def vector(data: bytes, width: int) -> bytes:
-    return len(data).to_bytes(width, "big") + data
-
-
-def extension(kind: int, data: bytes) -> bytes:
-    return struct.pack(">H", kind) + vector(data, 2)
-
-
-def server_name(name: bytes) -> bytes:
-    return extension(0, vector(b"\0" + vector(name, 2), 2))
-
-
-ALPN = extension(16, vector(vector(b"h2", 1) + vector(b"http/1.1", 1), 2))
-PADDING = extension(21, bytes(400))
-
-
-def body(*extensions: bytes) -> bytes:
-    tail = vector(b"".join(extensions), 2) if extensions else b""
-    return b"\x03\x03" + bytes(32) + vector(bytes(32), 1) + vector(b"\x13\x01\x13\x02", 2) + vector(b"\0", 1) + tail
-
-
-def hello(*extensions: bytes) -> bytes:
-    return b"\x01" + vector(body(*extensions), 3)
-
-
-def records(handshake: bytes, size: int = 16384) -> bytes:
-    pieces = [handshake[at : at + size] for at in range(0, len(handshake), size)]
-    return b"".join(b"\x16\x03\x01" + vector(piece, 2) for piece in pieces)
-
+from tests.protocols.hellos import ALPN, PADDING, body, hello, records, server_name, vector
+from tests.protocols.streams import bytewise, cut_everywhere, hole_everywhere, run, whole
 
 HELLO = records(hello(PADDING, server_name(b"P2P.Reolink.com"), ALPN))
 #: 2 ciphers, 3 extensions; the hashes: `printf 1301,1302 | sha256sum`, `printf 0015 | sha256sum`, and of nothing.
@@ -72,6 +41,11 @@ def test_what_follows_the_hello_and_what_the_other_side_says_do_not_matter() -> 
         Chunk(True, HELLO[50:] + b"\x17\x03"),
     ]
     assert run(tls.read, chunks)[1] == EXPECTED
+
+
+def test_a_hole_anywhere_gives_no_name() -> None:
+    for _, chunks in hole_everywhere([(True, HELLO)], 3):
+        assert run(tls.read, chunks)[1] == [], chunks
 
 
 def test_a_dialogue_joined_at_its_hello_is_read_and_one_with_a_hole_is_not() -> None:
