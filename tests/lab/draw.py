@@ -7,6 +7,9 @@ from tests.lab.media import Film
 from tests.lab.verdict import OPAQUE_S, READABLE_S
 
 CLIP_BYTES = {"2mb": 2_000_000, "8mb": 8_000_000}
+#: What these send cannot be read.
+OPAQUE_ACTS = ("push_stunnel", "push_openssl", "push_https", "push_sound", "push_p2p", "push_quic", "view_ssh",
+               "view_wireguard")  # fmt: skip
 UPLINKS = {"fast": None, "1mbit": 1000, "2mbit": 2000, "5mbit": 5000}
 
 
@@ -54,6 +57,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         Film("middle", dice.randrange(450, 1100, 50), dice.choice((8, 10, 12, 15, 20)), dice.choice((1, 2, 4))),
         Film("low", 150, dice.choice((6, 8, 10, 12, 15)), dice.choice((2, 4, 8))),
         Film("still", 60, dice.choice((8, 10, 15)), 4),
+        Film("short", dice.randrange(450, 900, 50), dice.choice((10, 12, 15)), dice.choice((1, 2))),
     )
     rate = {film.name: film.kbps for film in films}
 
@@ -62,7 +66,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
             film = dice.choice(("high", "middle", "middle"))
         fits = [kbit for kbit in (None, 5000, 2000, 1000) if kbit is None or rate.get(film or "", 80) * 1.4 < kbit]
         detail: dict[str, str | int | bool] = more.pop("detail", {})  # type: ignore[assignment]
-        within = OPAQUE_S if act.startswith("push") else READABLE_S
+        within = OPAQUE_S if act in OPAQUE_ACTS else READABLE_S
         return Scenario(
             name,
             act,
@@ -103,6 +107,19 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         view("p2p-filled", "push_p2p", film="middle", required=False, detail={"pad_to": 1128}),
         view("still-scene", "push_openssl", film="still", required=False, detail={"format": "mpegts"}),
         view("opaque-peek", "push_openssl", seconds=5, required=False, detail={"format": "mpegts"}),
+        view("rtsp-in-http", "view_rtsp", detail={"transport": "http"}),
+        view("rtmp-push", "push_rtmp", shaped=True),
+        view("mjpeg", "pull_mjpeg", film="short", detail={"by": dice.choice(("curl", "ffmpeg"))}),
+        view("snapshots-fast", "pull_snapshots", film="short", detail={"every_s": 1}),
+        view("hls-pull", "pull_hls", film="short"),
+        view("hls-put", "push_hls", film="short", detail={"keep": dice.random() < 0.5}),
+        view("srt", "push_srt", shaped=True),
+        view("mpegts-udp", "push_mpegts", shaped=True),
+        view("webrtc", "call_webrtc", film="short"),
+        view("webrtc-relay", "call_webrtc", film="short", viewers=2, detail={"relay": True}),
+        view("quic-push", "push_quic", shaped=True),
+        view("ssh-reverse", "view_ssh", detail={"transport": "tcp"}),
+        view("wireguard", "view_wireguard", detail={"transport": dice.choice(("tcp", "udp"))}),
     ]
     for uplink, kbit in UPLINKS.items():
         for size, count in CLIP_BYTES.items():
@@ -127,6 +144,10 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
             detail={"bytes": dice.randrange(80, 700), "every_ms": dice.randrange(2000, 15000)},
         ),
         Scenario("firmware", "download", round(dice.uniform(4, 40), 2), 0, detail={"bytes": 20_000_000}),
+        Scenario("snapshot-one", "pull_snapshot", dice.uniform(4, 40), 0, film="short",
+                 detail={"every_s": 1, "count": 1}),
+        Scenario("snapshots-slow", "pull_snapshot", dice.uniform(4, 12), 0, film="short",
+                 detail={"every_s": dice.choice((8, 10, 15)), "count": 4}),
         Scenario("dns-ntp", "ask", 1, 0),
         Scenario("nothing", "rest", 1, 0),
         Scenario(

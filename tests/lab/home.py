@@ -161,6 +161,15 @@ class Home:
             f'add rule inet lab forward iifname "w{outside.number}" ip6 daddr {inside.ip6} tcp dport {port} accept'
         )
 
+    def join(self, hosts: list[OutsideHost]) -> None:
+        """These hosts on the internet reach each other, through this router as through any other on the way."""
+        for one in hosts:
+            self.rules += [
+                f'add rule inet lab forward iifname "w{one.number}" oifname "w{other.number}" accept'
+                for other in hosts
+                if other is not one
+            ]
+
     def serve(self, names: dict[str, tuple[str, str | None]]) -> None:
         """Close the firewall, start dnsmasq (DHCP, DNS with `names` -> IPv4, IPv6; router advertisements)."""
         table = [
@@ -168,6 +177,7 @@ class Home:
             "add chain inet lab pre { type nat hook prerouting priority -100; }",
             "add chain inet lab post { type nat hook postrouting priority 100; }",
             "add chain inet lab forward { type filter hook forward priority 0; policy drop; }",
+            f"add rule inet lab post ip saddr {OUT4}0/24 accept",
             'add rule inet lab post oifname "w*" meta nfproto ipv4 masquerade',
             "add rule inet lab forward ct state established,related accept",
             'add rule inet lab forward iifname "br-lan" accept',

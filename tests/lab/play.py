@@ -66,12 +66,13 @@ def prepare(stage: Stage, scenario: Scenario) -> None:
         mtu=1500 if scenario.act.startswith("view") else int(settings["mtu"]),
         congestion=str(settings["congestion"]),
     )
-    if scenario.act not in ("view_lan", "view_recorder", "view_phone", "rest"):
+    if scenario.act not in ("view_lan", "view_recorder", "view_phone", "rest", "pull_snapshot"):
         stage.outside[scenario.name] = [
             home.add_outside(f"out{n}-{scenario.name}", scenario.uplink_kbit) for n in range(scenario.viewers)
         ]
         for host in stage.outside[scenario.name]:
-            home.forward(host, DOOR, stage.camera(scenario), RTSP)
+            home.forward(host, DOOR, stage.camera(scenario), HTTP if scenario.act.startswith("pull") else RTSP)
+        home.join(stage.outside[scenario.name])
 
 
 def open_doors(stage: Stage, scenario: Scenario) -> list[Path]:
@@ -94,7 +95,7 @@ def open_doors(stage: Stage, scenario: Scenario) -> list[Path]:
         ]
         stage.home.start(stage.camera(scenario).ns, argv, f"camera-{scenario.name}")
         return [log]
-    if scenario.act == "rest":
+    if scenario.act == "rest" or scenario.act not in ACTS:  # those of ways.py start their own
         return []
     mode, port = {"push_p2p": ("udp", P2P), "send_rtp": ("udp", P2P), "ask": ("echo", 123)}.get(
         scenario.act, ("tls", TLS)
@@ -177,14 +178,14 @@ def view_recorder(stage: Stage, scenario: Scenario) -> Done:
 # ---- cameras push ----------------------------------------------------------------------
 
 
-def _film(stage: Stage, scenario: Scenario, *out: str) -> list[str]:
+def film_of(stage: Stage, scenario: Scenario, *out: str) -> list[str]:
     """ffmpeg that plays the scenario's film at its own speed and only copies."""
     film = str(stage.films[scenario.film or "sound"])
     track = ("-map", "0:v") if scenario.detail.get("format") == "h264" else ("-map", "0")
     return ["ffmpeg", "-nostdin", "-v", "warning", "-re", "-i", film, *track, "-c", "copy", "-flush_packets", "1", *out]
 
 
-def _pushed(stage: Stage, scenario: Scenario, programs: list[Any], *, six: bool = False) -> Done:
+def pushed(stage: Stage, scenario: Scenario, programs: list[Any], *, six: bool = False) -> Done:
     """Let a push run for the scenario's time; its first media time is what the receiving program noted."""
     log = stage.log(scenario.name)
     until = time.time() + 60
@@ -208,34 +209,34 @@ def push_stunnel(stage: Stage, scenario: Scenario) -> Done:
     tunnel = stage.home.start(ns, ["stunnel", str(conf)], f"stunnel-{scenario.name}")
     wait_for(stage.folder / f"stunnel-{scenario.name}.log", "Configuration successful")
     sound = {"flv": ("-an",), "h264": ("-an",)}.get(str(scenario.detail["format"]), ())
-    argv = _film(stage, scenario, *sound, "-f", str(scenario.detail["format"]), f"tcp://127.0.0.1:{port}")
-    return _pushed(stage, scenario, [stage.home.start(ns, argv, f"push-{scenario.name}"), tunnel])
+    argv = film_of(stage, scenario, *sound, "-f", str(scenario.detail["format"]), f"tcp://127.0.0.1:{port}")
+    return pushed(stage, scenario, [stage.home.start(ns, argv, f"push-{scenario.name}"), tunnel])
 
 
 def push_openssl(stage: Stage, scenario: Scenario) -> Done:
     """ffmpeg | openssl s_client."""
     six = bool(scenario.detail.get("ipv6"))
-    argv = _film(stage, scenario, "-f", str(scenario.detail.get("format", "mpegts")), "-")
+    argv = film_of(stage, scenario, "-f", str(scenario.detail.get("format", "mpegts")), "-")
     return _piped(stage, scenario, argv, six=six)
 
 
 def push_sound(stage: Stage, scenario: Scenario) -> Done:
     """64 kbit/s of PCMU and nothing else, through TLS."""
-    return _piped(stage, scenario, _film(stage, scenario, "-f", "mulaw", "-"))
+    return _piped(stage, scenario, film_of(stage, scenario, "-f", "mulaw", "-"))
 
 
 def _piped(stage: Stage, scenario: Scenario, argv: list[str], *, six: bool = False) -> Done:
     line = " ".join(argv) + f" | openssl s_client {'-6' if six else '-4'} -quiet -connect {name_of(scenario)}:{TLS}"
     line += f" -servername {name_of(scenario)}"
     program = stage.home.start(stage.camera(scenario).ns, ["sh", "-c", line], f"push-{scenario.name}")
-    return _pushed(stage, scenario, [program], six=six)
+    return pushed(stage, scenario, [program], six=six)
 
 
 def push_https(stage: Stage, scenario: Scenario) -> Done:
     """ffmpeg's own chunked PUT over HTTPS."""
-    argv = _film(stage, scenario, "-f", "mpegts", "-method", "PUT", f"https://{name_of(scenario)}:{TLS}/live/in.ts")
+    argv = film_of(stage, scenario, "-f", "mpegts", "-method", "PUT", f"https://{name_of(scenario)}:{TLS}/live/in.ts")
     program = stage.home.start(stage.camera(scenario).ns, argv, f"push-{scenario.name}")
-    return _pushed(stage, scenario, [program])
+    return pushed(stage, scenario, [program])
 
 
 def push_p2p(stage: Stage, scenario: Scenario) -> Done:
@@ -246,15 +247,15 @@ def push_p2p(stage: Stage, scenario: Scenario) -> Done:
     sender = stage.home.start(ns, argv, f"p2p-{scenario.name}")
     time.sleep(0.5)
     form, size = ("mpegts", 1128) if scenario.film else ("mulaw", stage.plan.sound_samples)
-    argv = _film(stage, scenario, "-f", form, f"udp://127.0.0.1:9000?pkt_size={size}")
-    return _pushed(stage, scenario, [stage.home.start(ns, argv, f"push-{scenario.name}"), sender])
+    argv = film_of(stage, scenario, "-f", form, f"udp://127.0.0.1:9000?pkt_size={size}")
+    return pushed(stage, scenario, [stage.home.start(ns, argv, f"push-{scenario.name}"), sender])
 
 
 def send_rtp(stage: Stage, scenario: Scenario) -> Done:
     """Plain RTP without any signalling."""
     outside = stage.outside[scenario.name][0]
-    argv = _film(stage, scenario, "-an", "-f", "rtp", f"rtp://{outside.ip}:{P2P}?pkt_size=1200")
-    return _pushed(stage, scenario, [stage.home.start(stage.camera(scenario).ns, argv, f"push-{scenario.name}")])
+    argv = film_of(stage, scenario, "-an", "-f", "rtp", f"rtp://{outside.ip}:{P2P}?pkt_size=1200")
+    return pushed(stage, scenario, [stage.home.start(stage.camera(scenario).ns, argv, f"push-{scenario.name}")])
 
 
 # ---- the quiet ones ----------------------------------------------------------------------

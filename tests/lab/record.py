@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab import play
+from tests.lab import play, ways
 from tests.lab.draw import Plan, Scenario, draw
 from tests.lab.home import Home, LabError, wait_for
 from tests.lab.media import Film, certificate, encode, encode_sound
 
 ROOT = Path(__file__).resolve().parents[2]
+ACTS = play.ACTS | ways.ACTS
 _runs = itertools.count(1)
 
 
@@ -87,7 +88,7 @@ def record(
         return _record(plan, scenarios, home, guard, ordinary_user, live, say)
     finally:
         home.close()
-        for path in (*folder.glob("*.mkv"), *folder.glob("*.bin")):
+        for path in (*folder.glob("*.mkv"), *folder.glob("*.bin"), *folder.glob("*.ts")):
             path.unlink()
 
 
@@ -129,7 +130,7 @@ def _record(
     def act(scenario: Scenario) -> None:
         time.sleep(max(0.0, zero + scenario.start_s - time.time()))
         try:
-            for deed in play.ACTS[scenario.act](stage, scenario):
+            for deed in ACTS[scenario.act](stage, scenario):
                 done.append({"scenario": scenario.name, "camera": scenario.name, "must": scenario.must,
                              "within_s": scenario.within_s, "required": scenario.required, **deed})  # fmt: skip
         except (LabError, OSError, IndexError, subprocess.SubprocessError) as error:
