@@ -21,6 +21,7 @@ from camguard.protocols import (
     quic,
     rtp,
     rtsp,
+    rtsp_http,
     srt,
     stun,
     tls,
@@ -34,6 +35,7 @@ __all__ = ["DATAGRAM_READERS", "NOT_MINE", "STREAM_READERS", "Reading", "StreamR
 STREAM_READERS: dict[str, StreamReader] = {
     "rtsp": rtsp.read,
     "http": http.read,
+    "rtsp-http": rtsp_http.read,
     "tls": tls.read,
     "dns": dns.read_stream,
     "stun": stun.read_stream,

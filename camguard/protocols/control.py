@@ -153,8 +153,9 @@ def asks_for_past(fields: Mapping[str, str]) -> bool:
     """Whether a PLAY names a moment (RFC 2326 section 12.29) or a pace (12.34) that nothing live has."""
     wanted = fields.get("range", "").lower().replace(" ", "")
     at_a_time = wanted.startswith(("clock=", "smpte")) and not wanted.startswith(("clock=now", "clock=-"))
-    scale = fields.get("scale", "1").strip()
-    return at_a_time or re.fullmatch(r"1(?:\.0*)?", scale) is None
+    later = re.match(r"npt=0*(?:[1-9]|0?[.:]0*[1-9:])", wanted)
+    pace = re.fullmatch(r"([+-]?\d{1,6}(?:\.\d{0,9})?)", fields.get("scale", "1").strip())
+    return at_a_time or later is not None or (pace is not None and float(pace[1]) != 1)
 
 
 def talk_tracks(sdp: bytes) -> tuple[str, ...]:
@@ -165,8 +166,8 @@ def talk_tracks(sdp: bytes) -> tuple[str, ...]:
     return tuple(one[1].decode("latin-1") for one in found if one)
 
 
-def sets_up_talk(url: str, fields: Mapping[str, str], sdp: bytes) -> bool:
-    """Whether a SETUP is of the way back: by its name in the SDP where that was read, else by what it requires."""
-    if tracks := talk_tracks(sdp):
+def sets_up_talk(url: str, fields: Mapping[str, str], tracks: tuple[str, ...] | None) -> bool:
+    """Whether a SETUP is of the way back: by its name in the SDP (`tracks`, None: not read), else by its Require."""
+    if tracks is not None:
         return any(url == name or url.endswith("/" + name) for name in tracks)
     return requires_backchannel(fields)

@@ -1,7 +1,6 @@
 """RTSP 1.0 and 2.0 (RFC 2326, RFC 7826): who asked the camera for what, and whether it was granted.
 
-In: ordered bytes of both directions. Segments with nothing but interleaved media may be missing, so a chunk may begin
-in the middle of anything: the reader finds the next message start. Out:
+In: ordered bytes of both directions, with holes (rtsp_framing.py cuts them into messages and media). Out:
   Reading("rtsp", {method, url, status, cseq, transport, client_ports, server_ports, interleaved, destination, mode,
       range, user_agent, scheme}): once when a request is seen (status None), once when its answer comes. `from_server`
       says that the RTSP server spoke. `transport` ("udp", "tcp", "multicast"), ports and interleaved channels are those
@@ -9,60 +8,43 @@ in the middle of anything: the reader finds the next message start. Out:
   Reading("login", {serial, service, scheme, user, default_password, outcome, outcome_source}): once when a request
       holds credentials (outcome None), once when its answer says whether they were believed ("challenge": it asks
       for others, such as for a newer nonce); `serial` joins the two.
+  Reading("control", {what, by, granted}): playback, talk-back (control.py): once when it is asked of the camera
+      (granted None), once when its answer comes.
   Reading("rtsp-interleaved", {channel, ssrc, payload_type}): media inside a connection of which no opening was read
   Reading("odd", {name}): something that breaks the format; reading goes on behind it.
+Inside a tunnel (rtsp_http.py) requests and answers are on two connections: the `serial` of a login is then its CSeq,
+its detail says {tunnel: True}, and Reading("login-answer", {serial, service, outcome, outcome_source}) is said of every
+answer, whether or not its request held credentials.
 Of passwords, digests, nonces, cookies and session ids nothing is kept.
 """
 
-import re
 from typing import NamedTuple
 
 from camguard.events import Chunk
-from camguard.protocols import answers, credentials
+from camguard.protocols import answers, control, credentials, rtsp_framing
+from camguard.protocols.control import Control
 from camguard.protocols.credentials import Claim
+from camguard.protocols.rtsp_framing import Half, Media, Message
 from camguard.protocols.text import (
-    HEADER_BLOCK_CAP,
     NOT_MINE,
     Detail,
     NotMine,
     Reading,
     auth_scheme,
     bare_url,
-    end_of_headers,
-    headers,
     number,
     printable,
     transport,
 )
 
-METHODS = (
-    *("OPTIONS", "DESCRIBE", "ANNOUNCE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "RECORD", "REDIRECT"),
-    *("GET_PARAMETER", "SET_PARAMETER", "PLAY_NOTIFY"),
-)
 #: Requests that only a client makes (RFC 2326 section 10, table 2): they settle who is the server.
 _OF_CLIENT = frozenset({"DESCRIBE", "SETUP", "PLAY", "PAUSE", "RECORD"})
 _OF_SERVER = frozenset({"REDIRECT", "PLAY_NOTIFY"})
 
-BODY_CAP = 256 * 1024  # bytes; an SDP has a few thousand
 PENDING_CAP = 16  # unanswered requests each way; clients send one or two ahead
 UNREAD_CAP = 64 * 1024  # bytes without anything readable before a connection joined in the middle is given up
-TAIL_CAP = 32 * 1024  # unread bytes of one direction
-START_LINE_CAP = 4096  # bytes
 STEPS_CAP = 1024  # for one chunk: bounds the work for a chunk of empty frames
-
-_METHOD = "|".join(METHODS).encode()
-_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n]{1,4000}?)[ \t]RTSP/\d\.\d[ \t]*\r?\n")
-_ANSWER = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: [^\r\n]*)?\r?\n")
-#: A message start, as far as it can be told inside of media; behind it enough to hold a start that is cut.
-_TEXT = re.compile(rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)")
-#: A media frame: "$", channel, length of 8 and more, then a byte with RTP's version 2 (RFC 2326 section 10.12).
-_FRAME = re.compile(rb"\$[\x00-\x1f](?:\x00[\x08-\xff]|[\x01-\xff].)[\x80-\xbf]", re.DOTALL)
-_LONGEST_START = 24
-_STARTS = (*(m.encode() + b" " for m in METHODS), b"RTSP/")
-#: RTSP inside HTTP (QuickTime's way, still in ffmpeg and Axis): the answers and the media come on the GET connection.
-_TUNNEL = re.compile(
-    rb"GET [^\r\n]+\r?\n(?:[^\r\n]+\r?\n)*?(?i:accept: *application/x-rtsp-tunnelled|x-sessioncookie:)"
-)
+SDP_CAP = 8 * 1024  # of a description that may name the way back to the camera's loudspeaker
 
 
 class Request(NamedTuple):
@@ -74,24 +56,23 @@ class Request(NamedTuple):
     transport: str | None
     serial: int = 0
     claim: Claim | None = None
+    control: Control | None = None
+    backchannel: bool = False
 
 
 class Side(NamedTuple):
-    """One direction: unread bytes, bytes still to pass over, whether we look for a start, requests waiting."""
+    """One direction, and the requests in it that wait for their answers."""
 
-    tail: bytes = b""
-    skip: int = 0
-    lost: bool = False
+    half: Half = Half()
     pending: tuple[Request, ...] = ()
-    frames: int = 0  # media frames one behind the other
-    guess: bool = False  # the start we stand at was found by its looks
 
 
 class State(NamedTuple):
     """A connection. `client_up`: the RTSP client is the camera; `known`: a message was read; `told`: media was told.
 
-    `tunnel`: it began as RTSP inside HTTP. `unread`: bytes seen before anything was read.
-    """
+    `tunnel`: what is read is one of the two connections of a tunnel. `unread`: bytes seen before anything was read.
+    `recorded`: what is described or set up is footage of the past; `talk`: the media that the camera would receive,
+    None where no description was read."""
 
     up: Side = Side()
     down: Side = Side()
@@ -101,150 +82,78 @@ class State(NamedTuple):
     tunnel: bool = False
     unread: int = 0
     serial: int = 0
+    recorded: bool = False
+    talk: tuple[str, ...] | None = None
 
 
 def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
     """Feed ordered bytes of one direction; readings of the messages that end in them."""
     if isinstance(state, NotMine):
         return NOT_MINE, ()
-    state = state or State()
-    side = state.up if chunk.up else state.down
-    if chunk.gap:
-        side = Side(lost=True, pending=side.pending)
-    side = _arrive(side, chunk.data)
-    surely_at_start = not side.lost and not side.guess
-    tunnel = state.tunnel or (not state.known and _TUNNEL.match(side.tail) is not None)
-    state = _put(state, chunk.up, side)._replace(tunnel=tunnel)
-    if not state.known and not tunnel and not _may_be_mine(side):
+    state, up = state or State(), chunk.up
+    half = Half(lost=True) if chunk.gap else _side(state, up).half
+    half = half._replace(tail=half.tail + chunk.data)
+    surely_at_start = not half.lost and not half.guess
+    if not state.known and not rtsp_framing.may_be_rtsp(half):
         return NOT_MINE, ()
+    state = _half(state, up, half)
     readings: list[Reading] = []
     for _ in range(STEPS_CAP):
-        before = state.up if chunk.up else state.down
-        if not before.tail or before.skip:
+        before = _side(state, up).half
+        if not before.tail:
             break
-        state, news = _step(state, chunk.up)
-        readings += news
-        if (state.up if chunk.up else state.down) == before:
+        half, pieces = rtsp_framing.step(before)
+        state = _described(_half(state, up, half), up, half)
+        for piece in pieces:
+            state, news = _piece(state, up, piece)
+            readings += news
+        if not pieces and half == before:
             break
-    side = state.up if chunk.up else state.down
-    if len(side.tail) > TAIL_CAP:
-        state = _put(state, chunk.up, side._replace(tail=side.tail[-_LONGEST_START:], lost=True))
+    half = rtsp_framing.capped(_side(state, up).half)
+    state = _half(state, up, half)
     if not state.known:
         state = state._replace(unread=state.unread + len(chunk.data))
-        if state.unread > UNREAD_CAP or (surely_at_start and side.lost and not tunnel):
+        if state.unread > UNREAD_CAP or (surely_at_start and half.lost):
             return NOT_MINE, ()
     return state, tuple(readings)
 
 
-def _arrive(side: Side, data: bytes) -> Side:
-    """New bytes behind the unread ones, less those to pass over; but a frame that was a guess hides no message."""
-    if side.skip and side.guess and (found := _TEXT.search(data)) and found.start() < side.skip:
-        return side._replace(tail=data[found.start() :], skip=0)
-    data = side.tail + data
-    skipped = min(side.skip, len(data))
-    return side._replace(tail=data[skipped:], skip=side.skip - skipped)
+def _side(state: State, up: bool) -> Side:
+    return state.up if up else state.down
 
 
 def _put(state: State, up: bool, side: Side) -> State:
     return state._replace(up=side) if up else state._replace(down=side)
 
 
-def _may_be_mine(side: Side) -> bool:
-    """Whether a connection in which nothing was read yet can be RTSP, from how this direction begins."""
-    data = side.tail
-    if side.lost or not data or data[0] == 0x24:
-        return True
-    return any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS)
+def _half(state: State, up: bool, half: Half) -> State:
+    return _put(state, up, _side(state, up)._replace(half=half))
 
 
-def _step(state: State, up: bool) -> tuple[State, list[Reading]]:
-    """Take one message, one media frame, or the noise before the next of them from the unread bytes of one side."""
-    side = state.up if up else state.down
-    data = side.tail
-    if data[0] == 0x24 and not side.lost:
-        return _media(state, up)
-    if not side.lost and any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS):
-        if b"\n" not in data:
-            if len(data) <= START_LINE_CAP:
-                return state, []
-            return _get_lost(state, up, "rtsp-start", len(data) - START_LINE_CAP)
-        end = end_of_headers(data)
-        if 0 <= end <= HEADER_BLOCK_CAP:
-            return _message(state, up, end)
-        if len(data) > HEADER_BLOCK_CAP:
-            return _get_lost(state, up, "rtsp-headers")
-        if _ANSWER.match(data) or _REQUEST.match(data):
+def _described(state: State, up: bool, half: Half) -> State:
+    """A description that was waited for is there."""
+    if not half.keep or half.skip:
+        return state
+    state = state._replace(talk=control.talk_tracks(half.kept) if half.kept else None)
+    return _half(state, up, half._replace(keep=0, kept=b""))
+
+
+def _piece(state: State, up: bool, piece: rtsp_framing.Piece) -> tuple[State, list[Reading]]:
+    if isinstance(piece, Message):
+        state = state._replace(known=True)
+        return _request(state, up, piece) if piece.method else _answer(state, up, piece.status, piece.fields)
+    if isinstance(piece, Media):
+        if state.told:
             return state, []
-        return _get_lost(state, up, "rtsp-start")
-    if not side.lost:
-        if data.strip(b"\r\n") == b"" or data[:1] in b"\r\n":
-            return _put(state, up, side._replace(tail=data.lstrip(b"\r\n"))), []
-        return _get_lost(state, up, "rtsp-start")
-    found = _TEXT.search(data) or _FRAME.search(data)
-    if found is None:
-        return _put(state, up, side._replace(tail=data[-_LONGEST_START:])), []
-    return _put(state, up, side._replace(tail=data[found.start() :], lost=False, guess=True)), []
+        return state._replace(told=True, known=True), [Reading("rtsp-interleaved", dict(piece._asdict()))]
+    return state, [Reading("odd", {"name": piece.name})] if state.known else []
 
 
-def _get_lost(state: State, up: bool, name: str, passed: int = 1) -> tuple[State, list[Reading]]:
-    """Pass over some bytes and look for the next start from there."""
-    side = state.up if up else state.down
-    odd = [Reading("odd", {"name": name})] if state.known and not side.guess else []
-    return _put(state, up, side._replace(tail=side.tail[passed:], lost=True, frames=0)), odd
-
-
-def _media(state: State, up: bool) -> tuple[State, list[Reading]]:
-    """Pass over one interleaved frame; tell of media once, where two frames followed each other without a SETUP."""
-    side = state.up if up else state.down
-    data = side.tail
-    if len(data) < 6:
-        return state, []
-    size = int.from_bytes(data[2:4], "big")
-    if size < 8 or data[4] >> 6 != 2:
-        return _get_lost(state, up, "rtsp-interleaved")
-    passed = min(4 + size, len(data))
-    side = side._replace(tail=data[passed:], skip=4 + size - passed, frames=side.frames + 1)
-    side = side._replace(guess=side.guess and side.frames < 2)
-    state = _put(state, up, side)
-    if state.told or side.frames < 2 or len(data) < 16 or not (data[5] & 0x7F <= 34 or data[5] & 0x7F >= 96):
-        return state, []
-    detail: Detail = {
-        "channel": data[1],
-        "ssrc": int.from_bytes(data[12:16], "big"),
-        "payload_type": data[5] & 0x7F,
-    }
-    state = state._replace(told=True, known=True)
-    return state, [Reading("rtsp-interleaved", detail)]
-
-
-def _message(state: State, up: bool, end: int) -> tuple[State, list[Reading]]:
-    """Take one whole header block of `end` bytes and pass over its body."""
-    side = state.up if up else state.down
-    block = side.tail[:end]
-    request, answer = _REQUEST.match(block), _ANSWER.match(block)
-    if not request and not answer:
-        return _get_lost(state, up, "rtsp-start")
-    fields = headers(block[(request or answer).end() :])  # type: ignore[union-attr]
-    length = number(fields.get("content-length", "0"))
-    odd: list[Reading] = []
-    if length is None or length > BODY_CAP:
-        odd, side = [Reading("odd", {"name": "rtsp-length"})], side._replace(lost=True)
-    body = length if length is not None and length <= BODY_CAP else 0
-    passed = min(end + body, len(side.tail))
-    side = side._replace(tail=side.tail[passed:], skip=end + body - passed, frames=0, guess=False)
-    state = _put(state, up, side)._replace(known=True)
-    if request:
-        state, news = _request(state, up, request.group(1).decode(), request.group(2).decode("latin-1").strip(), fields)
-    else:
-        state, news = _answer(state, up, int(answer.group(1)), fields)  # type: ignore[union-attr]
-    return state, news + odd
-
-
-def _request(state: State, up: bool, method: str, url: str, fields: dict[str, str]) -> tuple[State, list[Reading]]:
+def _request(state: State, up: bool, message: Message) -> tuple[State, list[Reading]]:
     """A request: tell of it and keep it until its answer comes."""
+    method, url, _, fields = message
     if method in _OF_CLIENT or state.client_up is None:
         state = state._replace(client_up=up != (method in _OF_SERVER))
-    side = state.up if up else state.down
     asked = transport(fields.get("transport", ""))
     detail: Detail = {
         "method": method,
@@ -264,14 +173,39 @@ def _request(state: State, up: bool, method: str, url: str, fields: dict[str, st
     claim = credentials.of_header(fields.get("authorization"), method)
     if claim and claim.scheme == "token":
         claim = None
-    waiting = Request(fields.get("cseq", "")[:32], detail, asked.client_ports, asked.kind, state.serial, claim)
+    if method in ("DESCRIBE", "SETUP"):
+        state = state._replace(recorded=state.recorded or control.is_recorded(url, fields))
+    wanted = None if up else _wanted(state, message)
+    serial = number(fields.get("cseq")) if state.tunnel else None
+    waiting = Request(
+        fields.get("cseq", "")[:32],
+        detail,
+        asked.client_ports,
+        asked.kind,
+        state.serial if serial is None else serial,
+        claim,
+        wanted,
+        method == "DESCRIBE" and control.requires_backchannel(fields),
+    )
+    side = _side(state, up)
     pending = tuple(other for other in side.pending if other.cseq != waiting.cseq)[-(PENDING_CAP - 1) :]
     state = _put(state, up, side._replace(pending=(*pending, waiting)))._replace(serial=state.serial + 1)
-    readings = [Reading("rtsp", dict(detail), from_server=up != state.client_up)]
-    return state, [*readings, *_login(waiting, None, from_server=up != state.client_up)]
+    from_server = up != state.client_up
+    readings = [Reading("rtsp", dict(detail), from_server), *_login(state, waiting, None, from_server=from_server)]
+    return state, [*readings, *([control.reading(wanted, None, from_server=from_server)] if wanted else [])]
 
 
-def _login(waiting: Request, outcome: answers.Outcome | None, *, from_server: bool) -> list[Reading]:
+def _wanted(state: State, message: Message) -> Control | None:
+    """What a request asks of the camera beside its live picture."""
+    method, url, _, fields = message
+    if method == "RECORD" or (method == "SETUP" and control.sets_up_talk(url, fields, state.talk)):
+        return Control("talk", "rtsp")
+    if method == "PLAY" and (state.recorded or control.is_recorded(url, fields) or control.asks_for_past(fields)):
+        return Control("playback", "rtsp")
+    return None
+
+
+def _login(state: State, waiting: Request, outcome: answers.Outcome | None, *, from_server: bool) -> list[Reading]:
     """What somebody claimed (`outcome` None), or what became of it."""
     claim = waiting.claim
     if claim is None:
@@ -285,14 +219,14 @@ def _login(waiting: Request, outcome: answers.Outcome | None, *, from_server: bo
         "outcome": outcome[0] if outcome else None,
         "outcome_source": outcome[1] if outcome else None,
     }
-    return [Reading("login", detail, from_server=from_server)]
+    return [Reading("login", detail | {"tunnel": True} if state.tunnel else detail, from_server)]
 
 
 def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tuple[State, list[Reading]]:
     """An answer: pair it with the request of the other side that has its CSeq. Interim answers are passed over."""
     if status < 200:
         return state, []
-    other = state.down if up else state.up
+    other = _side(state, not up)
     cseq = fields.get("cseq", "")[:32]
     waiting = next((r for r in other.pending if r.cseq == cseq), None)
     if waiting is None and not cseq and other.pending:
@@ -313,11 +247,24 @@ def _answer(state: State, up: bool, status: int, fields: dict[str, str]) -> tupl
         detail["server_ports"], detail["interleaved"] = given.server_ports, given.interleaved
         detail["destination"], detail["mode"] = given.destination, given.mode or detail["mode"]
         state = state._replace(told=True)
-    readings = [Reading("rtsp", detail, from_server=up != state.client_up)]
+    from_server = up != state.client_up
+    readings = [Reading("rtsp", detail, from_server)]
     if waiting is not None and waiting.claim is not None:
         outcome = answers.of_head(waiting.claim, status, fields, body_tells=False)
-        readings += _login(waiting, outcome, from_server=up != state.client_up)
+        readings += _login(state, waiting, outcome, from_server=from_server)
+    elif state.tunnel and (serial := number(cseq)) is not None:
+        word, source = answers.of_head(_SOMEBODY, status, fields, body_tells=False) or ("unknown", "read")
+        answer: Detail = {"serial": serial, "service": "rtsp", "outcome": word, "outcome_source": source}
+        readings.append(Reading("login-answer", answer, from_server))
+    if waiting is not None and waiting.control:
+        readings.append(control.reading(waiting.control, status == 200, from_server=from_server))
+    if waiting is not None and waiting.backchannel and status == 200:
+        half = _side(state, up).half
+        state = _half(state, up, half._replace(keep=SDP_CAP))
     return state, readings
+
+
+_SOMEBODY = Claim("digest", None, None)
 
 
 def _unasked(fields: dict[str, str]) -> Detail:

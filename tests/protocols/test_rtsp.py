@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.events import Chunk
-from camguard.protocols import NOT_MINE, rtsp
+from camguard.protocols import NOT_MINE, rtsp, rtsp_framing
 from tests.protocols.streams import Turn, bytewise, cut_everywhere, hole_everywhere, run, whole
 
 UP, DOWN = True, False
@@ -234,7 +234,7 @@ def test_an_interim_answer_is_not_the_answer() -> None:
 def test_unread_bytes_are_capped() -> None:
     chunks = [*whole(VIEW_OVER_TCP[:4]), Chunk(UP, b"$\x00\x00\x08\x80\x60aaaaaa" * 20000)]
     state, _ = run(rtsp.read, chunks)
-    assert len(state.up.tail) <= rtsp.TAIL_CAP
+    assert len(state.up.half.tail) <= rtsp_framing.TAIL_CAP
     assert words(run(rtsp.read, [*chunks, Chunk(UP, lines("RTSP/1.0 200 OK", "CSeq: 7"))])[1])[-1] == (None, 200, True)
 
 
@@ -346,17 +346,6 @@ def test_noise_joined_in_the_middle_is_given_up_in_the_end() -> None:
     assert run(rtsp.read, chunks)[0] is NOT_MINE
 
 
-def test_rtsp_inside_http() -> None:
-    """The GET connection of a tunnel: answers and media come plainly, requests go elsewhere in base64."""
-    turns = [
-        (DOWN, lines("GET /live HTTP/1.0", "x-sessioncookie: abc", "Accept: application/x-rtsp-tunnelled")),
-        (UP, lines("HTTP/1.0 200 OK", "Content-Type: application/x-rtsp-tunnelled")),
-        (UP, lines("RTSP/1.0 200 OK", "CSeq: 3", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1")),
-        (UP, lines("RTSP/1.0 200 OK", "CSeq: 4", "RTP-Info: url=x") + FRAME * 2),
-    ]
-    assert words(run(rtsp.read, whole(turns))[1]) == [("SETUP", 200, True), ("PLAY", 200, True)]
-
-
 def test_a_header_block_without_end_does_not_hide_what_follows() -> None:
     flood = b"DESCRIBE rtsp://a/ RTSP/1.0\r\n" + b"X: y\r\n" * 6000
     start, more = whole(VIEW_OVER_UDP[:2]), whole(VIEW_OVER_UDP[2:4])
@@ -392,8 +381,8 @@ def test_anything_may_come(chunks: list[tuple[bool, bytes, bool]]) -> None:
     state, _ = run(rtsp.read, [Chunk(*chunk) for chunk in chunks])
     assert time.monotonic() - began < 1
     if state is not NOT_MINE and state is not None:
-        assert len(state.up.tail) <= rtsp.TAIL_CAP
-        assert len(state.down.tail) <= rtsp.TAIL_CAP
+        assert len(state.up.half.tail) <= rtsp_framing.TAIL_CAP
+        assert len(state.down.half.tail) <= rtsp_framing.TAIL_CAP
 
 
 @pytest.mark.parametrize(
