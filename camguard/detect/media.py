@@ -119,10 +119,19 @@ class Pieces:
     ) -> None:
         self._pictures_s, self._rare_s, self._sent, self._sent_s, self._hls_s = pictures_s, rare_s, sent, sent_s, hls_s
         self._seen: dict[tuple[Ends, str], deque[float]] = {}
+        self._paths: dict[bytes, str] = {}
 
-    def heard(self, ends: Ends, detail: Mapping[str, object], now: float) -> Said:
-        """One more piece between these ends (http-media); what all of them are."""
-        path, sent = str(detail.get("path") or ""), bool(detail.get("upload"))
+    def asked(self, flow: Flow, detail: Mapping[str, object]) -> None:
+        """What was asked for last on this connection (http): the next piece is this."""
+        _put(self._paths, flow.key, str(detail.get("path") or ""))
+
+    def forget(self, key: bytes) -> None:
+        """The connection is gone."""
+        self._paths.pop(key, None)
+
+    def heard(self, flow: Flow, detail: Mapping[str, object], now: float) -> Said:
+        """One more piece (http-media); what all of them between these ends are."""
+        ends, path, sent = (flow.host, flow.peer), self._paths.get(flow.key, ""), bool(detail.get("upload"))
         if detail.get("form") == "snapshot":
             return self._picture(ends, path, sent, now)
         if detail.get("form") == "hls":
@@ -143,7 +152,7 @@ class Pieces:
         return Said("http", "heartbeat", "now", "now and then a picture", True)
 
     def _hls(self, ends: Ends, path: str, sent: bool, now: float) -> Said:
-        playlist = path.lower().endswith((".m3u8", ".m3u"))
+        playlist = path.lower().endswith((".m3u8", ".m3u", ".mpd"))
         self._add(ends, "playlist" if playlist else "segment", 1 if playlist else 2, now)
         lists, segments = self._seen.get((ends, "playlist")), self._seen.get((ends, "segment"))
         if not lists or not segments or len(segments) < 2 or now - min(lists[0], segments[0]) > self._hls_s:
@@ -161,29 +170,31 @@ class Pieces:
 
 
 class Callers:
-    """Who was announced as the other end: by a maker's server (PUNCH_TO), by a relay's dialogue (TURN); capped.
-
-    `called_s`: how long an announcement counts.
+    """Who was announced as the other end: by a maker's server (PUNCH_TO), by a relay (TURN), by the ends themselves
+    when they try whether they reach each other (ICE, P2P); capped. `called_s`: how long an announcement counts.
     """
 
     def __init__(self, *, called_s: float = 60.0) -> None:
         self._called_s = called_s
         self._called: dict[Ends, float] = {}
         self._ready: dict[bytes, float] = {}
-        self._relayed: dict[bytes, tuple[str, ...]] = {}
+        self._relayed: dict[bytes, dict[str, bool]] = {}
 
-    def heard(self, flow: Flow, reading: Read, now: float) -> None:
-        """A STUN or P2P reading."""
-        event, ip = reading.detail.get("event"), _ip(reading.detail.get("peer"))
-        if reading.what == "p2p" and event == "punch-to" and ip:
-            self._called.pop((flow.host, ip.packed), None)
-            _put(self._called, (flow.host, ip.packed), now)
-        elif reading.what == "p2p" and event == "ready":
+    def heard(self, flow: Flow, up: bool, reading: Read, now: float) -> None:
+        """A STUN or P2P reading; `up`: the camera said it."""
+        detail, event = reading.detail, reading.detail.get("event")
+        ip = _ip(detail.get("peer"))
+        if event == "ready" or detail.get("role"):  # only the two ends of a call have a role (RFC 8445 section 6.1.1)
+            self._ready.pop(flow.key, None)
             _put(self._ready, flow.key, now)
+        if event == "punch-to":
+            if ip and not up:
+                self._called.pop((flow.host, ip.packed), None)
+                _put(self._called, (flow.host, ip.packed), now)
         elif ip and (reading.what == "stun" or event == "relay"):
-            known = self._relayed.get(flow.key, ())
-            if str(ip) not in known and len(known) < RELAYED_MAX:
-                _put(self._relayed, flow.key, (*known, str(ip)))
+            _put(self._relayed, flow.key, known := self._relayed.get(flow.key, {}))
+            if len(known) < RELAYED_MAX or str(ip) in known:
+                known[str(ip)] = known.get(str(ip), False) or detail.get("method") != "create-permission"
 
     def announced(self, flow: Flow, now: float) -> bool:
         """Whether the other end was announced: media on this connection needs less proof."""
@@ -198,7 +209,8 @@ class Callers:
         if (flow.host, flow.peer) in self._called:
             out.append(f"the maker's server told the camera to call {ipaddress.ip_address(flow.peer)}")
         if relayed := self._relayed.get(flow.key):
-            out.append(f"through a relay, for somebody at {' or '.join(relayed)}")
+            used = [ip for ip, is_used in relayed.items() if is_used]  # a permission is asked for each that might be
+            out.append(f"through a relay, for somebody at {' or '.join(used or relayed)}")
         return out
 
     def forget(self, key: bytes) -> None:

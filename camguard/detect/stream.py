@@ -96,10 +96,12 @@ class Streams:
     def heard(self, flow: Flow, up: bool, reading: Read, camera_serves: bool, now: float) -> list[Session]:
         """Any other reading (protocols/); `up`: the camera said it, `camera_serves`: it is the dialogue's server."""
         fact = said(reading, up, camera_serves)
-        if reading.what == "http-media" and fact.cls is None:
-            fact = self._pieces.heard((flow.host, flow.peer), reading.detail, now)
-        if reading.what in ("stun", "p2p"):
-            self._callers.heard(flow, reading, now)
+        if reading.what == "http":
+            self._pieces.asked(flow, reading.detail)
+        elif reading.what == "http-media" and fact.cls is None:
+            fact = self._pieces.heard(flow, reading.detail, now)
+        elif reading.what in ("stun", "p2p"):
+            self._callers.heard(flow, up, reading, now)
             if talk := self._by_flow.get(flow.key):
                 talk.add(*self._callers.words(flow))
         self._name(flow, fact.protocol)
@@ -131,6 +133,7 @@ class Streams:
             self._by_flow.pop(flow.key, None)
             self._going_on.pop(flow.key, None)
             self._callers.forget(flow.key)
+            self._pieces.forget(flow.key)
             self._bursts.forget(flow.key)
             self._calls.forget(flow.key)
         return out

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import pytest
 
-from camguard.detect.media import PIECES_MAX, Callers, Pieces
+from camguard.detect.media import CALLERS_MAX, PIECES_MAX, Callers, Pieces
 from camguard.detect.stream import Streams
 from camguard.events import TCP, UDP, FlowCount, Peer, Session
 from camguard.track import Flow
-from tests.traffic import STRANGER_IP, Connection, ip_bytes, key_of
+from tests.traffic import STRANGER_IP, Connection, key_of
 
 
 class Read(NamedTuple):
@@ -17,8 +17,12 @@ class Read(NamedTuple):
     detail: Mapping[str, object]
 
 
-def http_media(form: str, path: str = "/snap.jpg", *, upload: bool = False) -> Read:
-    return Read("http-media", {"form": form, "path": path, "upload": upload})
+def http_media(form: str, *, upload: bool = False) -> Read:
+    return Read("http-media", {"form": form, "upload": upload})
+
+
+def asked(path: str) -> Read:
+    return Read("http", {"method": "GET", "path": path, "status": 200})
 
 
 def control(what: str, by: str = "onvif", granted: bool | None = True) -> Read:
@@ -68,8 +72,8 @@ RTMP_START = Read("rtmp", {"call": "start", "role": "publish", "media": True})
         (http_media("mjpeg"), True, True, [("open", "stream", "mjpeg", "certain")]),
         (http_media("mjpeg"), False, False, []),
         (http_media("snapshot"), True, True, []),
-        (http_media("hls", "/live.m3u8"), True, True, []),
-        (http_media("chunked", "/in.ts", upload=True), True, False, []),
+        (http_media("hls"), True, True, []),
+        (http_media("chunked", upload=True), True, False, []),
         (control("ptz"), True, True, [("open", "control", "unknown", "certain")]),
         (control("talk"), True, True, [("open", "talk", "unknown", "certain")]),
         (control("playback", "http"), True, True, [("open", "playback", "unknown", "certain")]),
@@ -148,6 +152,15 @@ def test_who_sits_behind_a_relay_is_evidence() -> None:
     assert session.evidence[1] == "through a relay, for somebody at 198.51.100.7 or 2001:db8::7"
 
 
+def test_a_permission_is_no_use_of_a_relay() -> None:
+    table = Table()
+    for method, peer in (("create-permission", "192.168.9.9:1"), ("channel-bind", "198.51.100.7:4000")):
+        table.heard(Read("stun", {"method": method, "cls": "request", "peer": peer}), 100.2, proto=UDP)
+    table.streams.rtp(table.flow(), 100.5)
+    (session,) = table.second(101.0, up=90_000, packet_bytes=1100)
+    assert session.evidence[1] == "through a relay, for somebody at 198.51.100.7"
+
+
 def p2p(event: str, peer: str | None = None) -> Read:
     return Read("p2p", {"maker": "pppp", "event": event, "peer": peer})
 
@@ -170,6 +183,17 @@ def test_whom_the_maker_announces_needs_less_proof(peer: str | None, opened_at: 
     assert (named in opened[0].evidence) == (peer == f"{STRANGER_IP}:50000")
 
 
+@pytest.mark.parametrize(("role", "opened_at"), [("controlling", 102.0), (None, 106.0)])
+def test_the_two_ends_of_a_call_need_less_proof_than_a_look_at_ones_own_address(
+    role: str | None, opened_at: float
+) -> None:
+    table = Table()
+    detail = {"method": "binding", "cls": "request", "peer": None, "role": role}
+    table.heard(Read("stun", detail), 100.1, proto=UDP)
+    opened = [one for at in range(101, 110) for one in table.second(float(at), up=30_000, dry=12, pauses=12)]
+    assert [one.time for one in opened] == [opened_at]
+
+
 def test_an_announcement_opens_nothing_and_counts_for_a_minute() -> None:
     table = Table()
     table.heard(p2p("punch-to", f"{STRANGER_IP}:50000"), 100.0, 32100, up=False, proto=UDP)
@@ -180,11 +204,11 @@ def test_an_announcement_opens_nothing_and_counts_for_a_minute() -> None:
 
 
 def polls(table: Table, times: list[float], path: str = "/snap.jpg", **more: bool) -> list[Session]:
-    return [
-        one
-        for number, at in enumerate(times)
-        for one in table.heard(http_media("snapshot", path.replace("N", str(number)), **more), at, 50000 + number)
-    ]
+    out = []
+    for number, at in enumerate(times):
+        table.heard(asked(path.replace("N", str(number))), at, 50000 + number)
+        out += table.heard(http_media("snapshot", **more), at, 50000 + number)
+    return out
 
 
 @pytest.mark.parametrize(
@@ -244,8 +268,8 @@ def test_hls(pieces: list[str], opened_at: float | None, upload: bool) -> None:
     table = Table()
     out = []
     for number, name in enumerate(pieces):
-        reading = http_media("hls", f"/live/{name}", upload=upload)
-        out += table.heard(reading, 100.0 + number, 50000 + number, serves=not upload)
+        table.heard(asked(f"/live/{name}"), 100.0 + number, 50000 + number, serves=not upload)
+        out += table.heard(http_media("hls", upload=upload), 100.0 + number, 50000 + number, serves=not upload)
     assert [one.time for one in out] == ([opened_at] if opened_at else [])
     assert told(out)[:1] == ([("open", "stream", "hls", "certain")] if opened_at else [])
 
@@ -296,14 +320,16 @@ def test_recorded_footage_over_rtsp_stays_recorded() -> None:
 def test_tables_are_capped() -> None:
     pieces, callers = Pieces(), Callers()
     for number in range(PIECES_MAX + 10):
-        pieces.heard((1, ip_bytes(STRANGER_IP)), {"form": "snapshot", "path": "/" + "x" * number}, 100.0)
-    assert len(pieces._seen) == PIECES_MAX
+        flow = Flow(key_of(peer_port=number), 100.0)
+        pieces.asked(flow, {"path": "/" + "x" * number})
+        pieces.heard(flow, {"form": "snapshot"}, 100.0)
+    assert (len(pieces._seen), len(pieces._paths)) == (PIECES_MAX, CALLERS_MAX)
     for number in range(3000):
         peer = f"10.0.{number // 256}.{number % 256}:1"
         flow = Flow(key_of(peer_port=number), 100.0)
         for reading in (p2p("punch-to", peer), p2p("ready"), Read("stun", {"peer": peer})):
-            callers.heard(flow, reading, 100.0)
-    assert max(len(callers._called), len(callers._ready), len(callers._relayed)) <= 1024
+            callers.heard(flow, False, reading, 100.0)
+    assert max(len(callers._called), len(callers._ready), len(callers._relayed)) <= CALLERS_MAX
 
 
 @pytest.mark.parametrize("peer", [None, "", "x", ":", "1.2.3:4", 7, "999.1.1.1:5"])
