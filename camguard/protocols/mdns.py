@@ -5,7 +5,8 @@ What a device claims: `names` are its hosts ("localcam.local") and services ("DC
 to show, `types` its services ("_rtsp._tcp"), `ips` its addresses, `model` as its TXT says. Only an answer claims, and a
 question that begs for a name before taking it (section 8.1: the records are in the authority section); the answers in
 other questions are what others said (section 7.1). `asked`: the names that are looked for. Anybody can answer for
-others (a router that repeats another network's talk does): what is claimed counts if `ips` has the sender's address.
+others (a router that repeats another network's talk does): what is claimed counts if `ips` is empty or has the sender's
+address. A camera that has just got an address may say its old one first (captures of D-LinkDayCam), then the right one.
 """
 
 import ipaddress

@@ -117,6 +117,7 @@ def test_names_are_safe_to_show(raw: bytes, text: str) -> None:
         (b"\x01a\xc0\x00", 0, "dns-pointer"),  # to its own start
         (b"\xc0\x02\xc0\x00", 0, "dns-pointer"),  # forwards
         (b"\x01a\x00\xc0\x05\xc0\x03", 5, "dns-pointer"),  # two that lead to each other
+        (b"\x01a\0" + b"".join(struct.pack(">H", 0xC000 | max(0, at)) for at in range(1, 200, 2)), 201, "dns-pointer"),
         (b"\xc0", 0, "dns-name"),
         (b"\x05ab", 0, "dns-name"),
         (b"\x01a", 0, "dns-name"),
