@@ -5,6 +5,8 @@ ended; out: Logins, not judged yet, their times on the guard's own clock.
   the question and no attempt (RFC 7235 section 2.1), nor is a 401 that only asks for a newer nonce.
 - Clients send their credentials with every request: on a connection on which they were believed, and from the same
   address within `same_s`, that is still the same login. After a failure the next success is one of its own.
+- A connection of telnet, FTP or SSH is one session: every success there is a login, however soon after another.
+- What the readers infer may depend on how the connection ends (`unanswered`: SSH's last word, a refused key).
 - An answer that never came, and a connection to a known door of which nothing could be read ("too much talk to read"),
   are logins of unknown outcome.
 """
@@ -21,7 +23,11 @@ ASKED_MAX = 2048
 KNOWN_MAX = 4096
 DOORS_MAX = 1024
 #: Where cameras are spoken to (facts.md section 2): only used of connections of which nothing could be read.
-USUAL_DOORS = {80: "http", 8080: "http", 554: "rtsp", 8554: "rtsp", 2020: "onvif"}
+USUAL_DOORS = {
+    **{80: "http", 8080: "http", 554: "rtsp", 8554: "rtsp", 2020: "onvif"},
+    **{21: "ftp", 22: "ssh", 2222: "ssh", 23: "telnet", 2323: "telnet"},
+}
+SESSIONS = frozenset({"telnet", "ftp", "ssh"})
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -50,6 +56,7 @@ class Logins:
         self._camera_of, self._peer_of = camera_of, peer_of
         self._answer_s, self._same_s, self._unread_s = answer_s, same_s, unread_s
         self._asked: OrderedDict[tuple[bytes, int], _Asked] = OrderedDict()
+        self._ending: OrderedDict[bytes, _Asked] = OrderedDict()
         self._believed: OrderedDict[tuple[object, ...], float] = OrderedDict()
         self._doors: OrderedDict[tuple[int, int], str] = OrderedDict()
         self._unread: OrderedDict[tuple[int, int, bytes], float] = OrderedDict()
@@ -60,6 +67,11 @@ class Logins:
         """A Reading("login") of a connection in which the camera is the server."""
         self.speaks(flow, str(detail["service"]))
         key = (flow.key, int(str(detail["serial"])))
+        self._ending.pop(flow.key, None)
+        if detail["outcome"] is None and detail.get("unanswered"):
+            self._asked.pop(key, None)
+            _keep(self._ending, flow.key, _Asked(flow, now, detail), ASKED_MAX)
+            return []
         if detail["outcome"] is None:
             if len(self._asked) >= ASKED_MAX:
                 self._asked.popitem(last=False)
@@ -78,7 +90,12 @@ class Logins:
             _keep(self._doors, door, service, DOORS_MAX)
 
     def counted(self, flow: Flow, now: float) -> list[Login]:
-        """A connection at a door that ended, of which not a word was handed up: nobody knows what was said."""
+        """A connection that ended: what that says of a login, and if not a word was handed up at a door, that nobody
+        knows what was said."""
+        ending = self._ending.pop(flow.key, None) if flow.over else None
+        if ending:
+            detail = {**ending.detail, "outcome": ending.detail["unanswered"]}
+            return self._told(flow, detail, now)
         service = self._doors.get((flow.host, flow.host_port)) or USUAL_DOORS.get(flow.host_port)
         if service is None or flow.proto != TCP or not flow.over or flow.talk is not None or flow.was_running:
             return []
@@ -108,11 +125,15 @@ class Logins:
         for table in tables:
             for known in [known for known in table if _host_of(known) in hosts]:
                 del table[known]
-        for key in [key for key, asked in self._asked.items() if asked.flow.host in hosts]:
-            del self._asked[key]
+        waiting: tuple[OrderedDict[Any, _Asked], ...] = (self._asked, self._ending)
+        for asked in waiting:
+            for key in [key for key, one in asked.items() if one.flow.host in hosts]:
+                del asked[key]
 
     def _told(self, flow: Flow, detail: Mapping[str, object], now: float) -> list[Login]:
         outcome: Outcome = detail["outcome"]  # type: ignore[assignment]
+        if detail["service"] in SESSIONS:
+            return [self._login(flow, detail, outcome, now)]
         who = (detail["service"], detail["scheme"], detail["user"])
         here, around = (flow.key, *who), (flow.host, flow.peer, *who)
         last = self._believed.get(around)
