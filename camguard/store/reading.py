@@ -12,6 +12,8 @@ from typing import Any
 from camguard.errors import StoreError
 from camguard.events import Decision, SeenDevice
 from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SAYS_PRESENCE, SELECT, Kept, kept
+from camguard.store.exposures import SELECT as EXPOSURES
+from camguard.store.now import rfc3339
 from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, is_damage, sentence
 
 
@@ -88,6 +90,28 @@ class Reader:
                 " ORDER BY started DESC"
             )
         )
+
+    def exposures(
+        self, since: float | None = None, until: float | None = None, camera: str | None = None, limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Ways in that were open in the range, in their latest state, newest first; `until` as last renewed."""
+        return _with_until(
+            self._ask(
+                f"{EXPOSURES} WHERE (:until IS NULL OR opened < :until) AND (:since IS NULL OR"
+                " exposures.state <> 'closed' OR exposures.time >= :since) AND (:camera IS NULL OR"
+                " exposures.camera = :camera) ORDER BY opened DESC, exposures.id LIMIT :limit",
+                {"since": since, "until": until, "camera": camera, "limit": limit},
+            )
+        )
+
+    def open_exposures(self) -> list[dict[str, Any]]:
+        """Ways in that are open, newest first; `until` as last renewed."""
+        return _with_until(self._ask(f"{EXPOSURES} WHERE exposures.state <> 'closed' ORDER BY opened DESC"))
+
+    def services(self) -> list[tuple[str, str, int, float, float]]:
+        """(camera, transport, port, first time, last time) of services that are known; port 0 as in exposures.py."""
+        rows = self._ask("SELECT camera, transport, port, first_time, last_time FROM services")
+        return [(str(camera), str(transport), int(port), first, last) for camera, transport, port, first, last in rows]
 
     def alerts_after(self, seq: int, limit: int = 500) -> list[tuple[int, dict[str, Any]]]:
         """Every change of an alert written after `seq`, oldest first, with its own seq: for those who follow."""
@@ -258,6 +282,11 @@ class Reader:
             raise
         self._db, self._opened = db, state
         return db
+
+
+def _with_until(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    ends = [(body, until) for text, until in rows for body in bodies([(text,)])]
+    return [body | {"until": None if until is None else rfc3339(until)} for body, until in ends]
 
 
 def looked(runs: Sequence[Run], since: float, until: float) -> Looked:

@@ -53,6 +53,14 @@ MIGRATIONS = (
     CREATE TABLE logins (row INTEGER PRIMARY KEY, time REAL NOT NULL, camera TEXT, outcome TEXT NOT NULL,
         seq INTEGER NOT NULL);
     """,
+    """
+    -- ways in to the cameras, each in its latest state: seq is its row in log; a renewal moves until alone.
+    -- services: ports on which a camera was seen to answer; port 0: how long it was looked at lies between its times
+    CREATE TABLE exposures (id TEXT PRIMARY KEY, camera TEXT, opened REAL NOT NULL, time REAL NOT NULL,
+        state TEXT NOT NULL, until REAL, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE services (camera TEXT NOT NULL, transport TEXT NOT NULL, port INTEGER NOT NULL,
+        first_time REAL NOT NULL, last_time REAL NOT NULL, PRIMARY KEY (camera, transport, port)) WITHOUT ROWID;
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each

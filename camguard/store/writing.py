@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 from camguard.errors import StoreError
 from camguard.events import SeenDevice
-from camguard.store import decisions
+from camguard.store import decisions, exposures
 from camguard.store.now import seconds
 from camguard.store.schema import (
     DAMAGED_KEPT,
@@ -115,6 +115,20 @@ class Store:
                     " LIMIT -1 OFFSET ?)",
                     (NAMES_KEPT,),
                 )
+
+        self._retried(put)
+
+    def services(
+        self,
+        services: Sequence[tuple[str, str, int, float, float]],
+        renewed: Sequence[tuple[str, float | None]] = (),
+    ) -> None:
+        """Keep what was learned of services, and the new ends of leases (exposures.py; times are wall clock)."""
+
+        def put() -> None:
+            with self._commit(durable=False):
+                exposures.put_services(self._db, services)
+                exposures.renew(self._db, renewed)
 
         self._retried(put)
 
@@ -314,6 +328,8 @@ class Store:
                         "INSERT INTO logins (time, camera, outcome, seq) VALUES (?,?,?,?)",
                         (row.time, row.camera, str(row.body.get("outcome")), seq),
                     )
+                elif row.kind == "exposure":
+                    exposures.keep(self._db, row, seq)
                 elif row.kind == "decision":
                     decisions.keep(self._db, row, text)
         return seq
@@ -360,9 +376,9 @@ class Store:
         self._db.execute(f"PRAGMA max_page_count={self._max_pages()}")
         with self._commit(durable=False):
             for what in (
-                "log WHERE seq IN (SELECT seq FROM log WHERE time < :cutoff AND (kind <> 'alert' OR id NOT IN"
+                "log WHERE seq IN (SELECT seq FROM log WHERE time < :cutoff AND (kind <> 'alert' OR id NOT IN"  # noqa: S608
                 " (SELECT id FROM alerts WHERE state <> 'closed')) AND seq NOT IN (SELECT seq FROM sessions WHERE"
-                " state <> 'closed') LIMIT :step)",
+                f" state <> 'closed') AND seq NOT IN ({exposures.OPEN}) LIMIT :step)",
                 "sessions WHERE state = 'closed' AND started < :cutoff AND coalesce(ended, started) < :cutoff",
                 "alerts WHERE state = 'closed' AND raised < :cutoff AND time < :cutoff",
                 "logins WHERE time < :cutoff",
@@ -373,6 +389,7 @@ class Store:
                 values = {"cutoff": cutoff, "names": names_cutoff, "step": STEP_ROWS}
                 self._db.execute(f"DELETE FROM {what}", values)  # noqa: S608
             decisions.forget(self._db, cutoff, presence_cutoff)
+            exposures.forget(self._db, cutoff)
         pages, used = self._pages()
         if used > self._max_pages() * (0.8 if self._shrinking else 0.9):
             self._shrinking = True
@@ -395,12 +412,13 @@ class Store:
             ).fetchone()[0]
             if upto is not None:
                 self._db.execute(
-                    "DELETE FROM log WHERE kind <> 'alert' AND seq <= ? AND seq NOT IN"
-                    " (SELECT seq FROM sessions WHERE state <> 'closed')",
+                    "DELETE FROM log WHERE kind <> 'alert' AND seq <= ? AND seq NOT IN"  # noqa: S608
+                    f" (SELECT seq FROM sessions WHERE state <> 'closed') AND seq NOT IN ({exposures.OPEN})",
                     (upto,),
                 )
                 self._db.execute("DELETE FROM sessions WHERE state = 'closed' AND seq <= ?", (upto,))
                 self._db.execute("DELETE FROM logins WHERE seq <= ?", (upto,))
+                self._db.execute("DELETE FROM exposures WHERE state = 'closed' AND seq <= ?", (upto,))
                 return
             oldest = "SELECT id FROM alerts WHERE state = 'closed' ORDER BY raised LIMIT 200"
             self._db.execute(f"DELETE FROM log WHERE kind = 'alert' AND id IN ({oldest})")  # noqa: S608

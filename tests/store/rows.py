@@ -24,3 +24,11 @@ def session(number: int, time: float = T0, state: str = "open", size: int = 0) -
 def login(number: int, time: float = T0, outcome: str = "failure", camera: str = "porch") -> Row:
     body = {"kind": "login", "time": rfc3339(time), "camera": camera, "id": f"l{number}", "outcome": outcome}
     return Row("login", time, camera, f"l{number}", None, body)
+
+
+def exposure(number: int, time: float = T0, state: str = "open", until: float | None = None) -> Row:
+    body = {
+        "kind": "exposure", "time": rfc3339(time), "camera": "porch", "id": f"e{number}", "state": state,
+        "what": "upnp-mapping", "until": None if until is None else rfc3339(until),
+    }  # fmt: skip
+    return Row("exposure", time, "porch", f"e{number}", state, body)
