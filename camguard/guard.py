@@ -248,6 +248,8 @@ class Guard:
                 self._streams.rtp(flow, now)
             return []
         called = reading.detail.get(_NAMING.get(reading.what, ""))
+        if reading.detail.get("ech"):  # the name in clear is that of the hosting company
+            called = None
         if called and not camera_serves and flow.opened_by_camera is not False:
             self._neighbours.called(flow.host, ip_text(flow.peer), str(called), now)
         if reading.what == "http" and camera_serves and up:

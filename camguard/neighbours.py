@@ -127,8 +127,9 @@ class Neighbours:
     def _announced(self, reading: Reading, src_mac: bytes, src: bytes, now: float) -> None:
         """What a device says of itself; a router that repeats the talk of another network says it of others."""
         detail, sender = reading.detail, ip_text(src) if src else ""
-        claimed = detail.get("ips") or (detail.get("host"),)
-        if sender not in (claimed if isinstance(claimed, tuple) else ()):
+        ips = detail.get("ips")
+        claimed = {*(ips if isinstance(ips, tuple) else ()), detail.get("host")} - {None}
+        if claimed and sender not in claimed:
             return
         seen, name = self._seen.get(src_mac), detail.get("name")
         self.heard(src_mac, now, None, None if (seen and seen.name) or not name else str(name).removesuffix(".local"))

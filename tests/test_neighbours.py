@@ -188,7 +188,8 @@ def test_what_a_camera_calls_its_peer_is_a_name_only_where_it_can_be_one(said: s
         (Reading("mdns", {"name": "porch.local", "ips": ("192.168.1.9",), "speaks_camera": True}), 8, None, False),
         (Reading("ssdp", {"host": "192.168.1.9", "speaks_camera": True}), 9, None, True),
         (Reading("ssdp", {"host": "192.168.1.9", "speaks_camera": True}), 1, None, False),
-        (Reading("ssdp", {"host": None, "speaks_camera": True}), 9, None, False),
+        (Reading("ssdp", {"host": None, "speaks_camera": True}), 9, None, True),
+        (Reading("mdns", {"name": "porch.local", "ips": (), "speaks_camera": True}), 8, "porch", True),
     ],
 )
 def test_what_a_device_announces_counts_for_itself_only(
