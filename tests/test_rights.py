@@ -2,10 +2,11 @@
 
 import json
 import os
-import stat
 import struct
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,19 @@ def finish():
 """
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that others can enter: pytest's own are closed to them, again with each run of pytest that begins."""
+    with tempfile.TemporaryDirectory(prefix="camguard-rights-") as made:
+        yield Path(made)
+
+
 def run(tmp_path: Path, body: str, *before: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """What the process said, and the status of each of its tasks, read from outside while it still ran."""
     state, other = tmp_path / "state", tmp_path / "other"
     for folder in (tmp_path, state, other):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o777)
-    for above in tmp_path.parents:  # pytest's folders are closed to others
-        if above.stat().st_uid == os.getuid() and above != Path("/") and not above.stat().st_mode & stat.S_IXOTH:
-            above.chmod(0o711)
     (other / "secret").write_text("s")
     (other / "secret").chmod(0o644)
     command = [*before, sys.executable, "-c", HEAD + body, str(state), str(other)]
