@@ -94,7 +94,7 @@ class Logins:
         knows what was said."""
         ending = self._ending.pop(flow.key, None) if flow.over else None
         if ending:
-            detail = {**ending.detail, "outcome": ending.detail["unanswered"]}
+            detail = {**ending.detail, "outcome": ending.detail["unanswered"], "outcome_source": "inferred"}
             return self._told(flow, detail, now)
         service = self._doors.get((flow.host, flow.host_port)) or USUAL_DOORS.get(flow.host_port)
         if service is None or flow.proto != TCP or not flow.over or flow.talk is not None or flow.was_running:

@@ -12,6 +12,7 @@ def login(
     source: str | None = None,
     *,
     unanswered: str | None = None,
+    from_server: bool = False,
 ) -> Reading:
     """Reading("login", {serial, service, scheme, user, default_password, outcome, outcome_source, unanswered}): once
     when somebody says who he is (`outcome` None), once when the answer came ("challenge": it was no attempt, or it
@@ -29,5 +30,5 @@ def login(
             "outcome_source": source if outcome else None,
             "unanswered": unanswered,
         },
-        from_server=outcome is not None,
+        from_server=from_server,
     )

@@ -139,9 +139,9 @@ def _reply(state: State, line: bytes) -> tuple[State, list[Reading]]:
         return state, []
     outcome = _OUTCOMES.get(code, "challenge" if code in _MORE else "unknown")
     if asked.word == b"PASS":
-        return state, [doors.login("ftp", asked.serial, asked.claim, outcome, "read")]
+        return state, [doors.login("ftp", asked.serial, asked.claim, outcome, "read", from_server=True)]
     if outcome not in ("success", "failure"):
         return state, []
     claim = asked.claim._replace(default_password=True if outcome == "success" else None)
     state = state._replace(serial=state.serial + 1)  # the name was enough
-    return state, [doors.login("ftp", asked.serial, claim, outcome, "read")]
+    return state, [doors.login("ftp", asked.serial, claim, outcome, "read", from_server=True)]

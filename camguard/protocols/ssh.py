@@ -163,7 +163,7 @@ def _encrypted(state: State, up: bool, data: bytes, *, gap: bool) -> Step:
     sizes = agreed(client.offers, other.offers, server=server)
     if state.client_up is None or sizes is None:
         state = state._replace(records=RECORDS_CAP + 1)
-        return state, list(_nobody_knows(state))
+        return state, [one._replace(from_server=server) for one in _nobody_knows(state)]
     news: list[Reading] = []
     side = state.up if up else state.down
     tail = b"" if gap else side.tail
@@ -180,7 +180,7 @@ def _encrypted(state: State, up: bool, data: bytes, *, gap: bool) -> Step:
     if not state.accepted and state.records > UNREAD_RECORDS_CAP:
         state = state._replace(records=RECORDS_CAP + 1)
         news += _nobody_knows(state)
-    return state, news
+    return state, [one._replace(from_server=server) for one in news]
 
 
 def _login(state: State, outcome: str | None, *, unanswered: str | None = None) -> Reading:

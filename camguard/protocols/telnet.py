@@ -96,7 +96,7 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     else:
         state, news = _type(state, text)
     state, more = _goes_on(state)
-    news = (*news, *more)
+    news = tuple(one._replace(from_server=chunk.up == state.server_up) for one in (*news, *more))
     server = state.up if state.server_up else state.down
     over = any(one.detail["outcome"] == "success" for one in news)
     if over or (not state.step and server.said > QUIET_CAP):
