@@ -28,8 +28,9 @@ from camguard.track import Flow
 SESSIONS_MAX = 2048
 #: What can open a viewing; tests switch one off to see that it is needed.
 DETECTORS = frozenset({"rtsp", "rtp", "shape", "media"})
-#: Media of these was read, so what looks live in them is.
-_CERTAIN = ("rtsp", "rtp")
+#: Dialogues whose only purpose is live media: what looks live in them is.
+_CERTAIN = ("rtsp", "rtp", "webrtc")
+_TUNNELS = {"wireguard": "a WireGuard tunnel", "openvpn": "an OpenVPN tunnel", "ssh": "an SSH tunnel"}
 
 
 class Streams:
@@ -310,7 +311,7 @@ class Streams:
         session_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
         protocol = flow.protocol or "unknown"
         talk = Followed(session_id, flow, started_at, now, cls, confidence, protocol, [evidence])
-        talk.add(*self._callers.words(flow))
+        talk.add(*self._callers.words(flow), *(f"through {_TUNNELS[name]}" for name in (protocol,) if name in _TUNNELS))
         self._talks[session_id] = self._by_flow[flow.key] = talk
         return [self._session(talk, "open", now)]
 
