@@ -7,6 +7,7 @@ messages 1 to 4) and the corpus' generic/ndpi_wireguard; OpenVPN's doc/doxygen/d
 src/openvpn/ssl_pkt.h (opcodes, session ids), and its programs in the tests; RFC 4253 section 4.2.
 """
 
+import struct
 from typing import NamedTuple
 
 from camguard.events import Chunk
@@ -18,6 +19,7 @@ DATA_RUN = 3  # numbered packets of one WireGuard session, where its handshake w
 DATA_STEP = 64  # largest step of their numbers (lost or unseen packets)
 STREAM_MAX = 512  # bytes at the start of each direction
 _RESET_CLIENT, _RESET_SERVER = (7, 10), 8  # P_CONTROL_HARD_RESET_CLIENT_V2 and _V3, P_CONTROL_HARD_RESET_SERVER_V2
+COUNTED_MAX = 64  # packets that a client may have sent before it is answered
 _RESET_MAX = 1200  # bytes; a V3 reset carries the client's wrapped key
 
 
@@ -25,7 +27,8 @@ class State(NamedTuple):
     """What a first message of each kind named: WireGuard's sender, OpenVPN's first packet; which way it went."""
 
     wireguard: tuple[bool, bytes] | None = None
-    data: tuple[bool, bytes, int, int] | None = None  # direction, receiver, counter, run
+    up: tuple[bytes, int, int] | None = None  # WireGuard's data, each way: receiver, counter, run
+    down: tuple[bytes, int, int] | None = None
     openvpn: tuple[bool, bytes] | None = None
     tries: int = 0
     strangers: int = 0
@@ -60,13 +63,12 @@ def _wireguard(state: State, chunk: Chunk) -> State | Reading | None:
         return _tunnel("wireguard", "handshake", True) if answers else state
     if data[0] == 4 and len(data) % 16 == 0:
         receiver, number = data[4:8], int.from_bytes(data[8:16], "little")
-        before = state.data
-        run = 1
-        if before and before[:2] == (chunk.up, receiver) and 0 < number - before[2] <= DATA_STEP:
-            run = before[3] + 1
+        before = state.up if chunk.up else state.down
+        run = before[2] + 1 if before and before[0] == receiver and 0 < number - before[1] <= DATA_STEP else 1
         if run >= DATA_RUN:
             return _tunnel("wireguard", "data")
-        return state._replace(data=(chunk.up, receiver, number, run))
+        now = (receiver, number, run)
+        return state._replace(up=now) if chunk.up else state._replace(down=now)
     return None
 
 
@@ -83,16 +85,15 @@ def _openvpn(state: State, chunk: Chunk) -> State | Reading | None:
 
 def _answers(reset: bytes, answer: bytes) -> bool:
     """Whether a server's reset belongs to this client's: it repeats the client's session id (behind a digest with
-    --tls-auth), or both begin their count at 1 and tell nearly the same time (--tls-crypt hides the rest)."""
+    --tls-auth), or both have only begun to count and tell nearly the same time (--tls-crypt hides the rest)."""
     if answer.find(reset[1:9], 9) >= 0:
         return True
-    counts = reset[9:13], answer[9:13]
-    times = int.from_bytes(reset[13:17], "big"), int.from_bytes(answer[13:17], "big")
-    # --tls-crypt-v2 clients may begin at 0x0f000001 (ssl_pkt.h: EARLY_NEG_START)
-    begun = counts[0] in (b"\0\0\0\1", b"\x0f\0\0\1") and counts[1] in (b"\0\0\0\1", b"\x0f\0\0\1")
-    return (
-        begun and min(len(reset), len(answer)) >= 54 and min(times) > 1_000_000_000 and abs(times[0] - times[1]) < 86400
-    )
+    if min(len(reset), len(answer)) < 54:
+        return False
+    counts, times = zip(*(struct.unpack_from(">II", packet, 9) for packet in (reset, answer)), strict=True)
+    # with --tls-crypt-v2 the count may begin at 0x0f000001 (ssl_pkt.h: EARLY_NEG_START); each try counts
+    begun = all(0 < (count & ~0x0F000000) <= COUNTED_MAX for count in counts)
+    return begun and min(times) > 1_000_000_000 and abs(times[0] - times[1]) < 86_400
 
 
 # ---- over TCP --------------------------------------------------------------------------------------------------------

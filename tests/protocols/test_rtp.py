@@ -3,12 +3,14 @@
 import os
 import random
 import struct
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.protocols import NOT_MINE, Reading, rtp
+from tests.protocols.streams import run, whole
 
 
 def packet(
@@ -194,3 +196,88 @@ def test_a_flood_of_invented_sources_is_capped_and_keeps_the_real_one() -> None:
 def test_anything_may_come(payloads: list[bytes]) -> None:
     for reading in feed(payloads):
         assert reading.what == "rtp"
+
+
+# ---- RTCP, and what carries media ----
+
+
+def report(kind: int, ssrc: int = 7, body: bytes = b"", count: int = 0) -> bytes:
+    return struct.pack(">BBHI", 0x80 | count, kind, 1 + len(body) // 4, ssrc) + body
+
+
+COMPOUND = report(200, body=bytes(20)) + report(202, body=bytes(4), count=1)
+WHOLE_PICTURE = report(206, body=bytes(4), count=1)  # PLI
+
+
+def kinds(turns: list[tuple[bool, bytes]]) -> list[object]:
+    readings = run(rtp.read, whole(turns))[1]
+    assert all(reading.what == "rtcp" for reading in readings)
+    return [reading.detail["kinds"] for reading in readings]
+
+
+def test_a_whole_report_is_told_once_and_each_new_kind_later() -> None:
+    assert kinds([(True, COMPOUND)] * 9) == [("SR", "SDES")]
+    assert kinds([(True, COMPOUND), (True, WHOLE_PICTURE), (True, COMPOUND)]) == [("SR", "SDES"), ("PSFB",)]
+    assert kinds([(True, COMPOUND), (False, COMPOUND)]) == [("SR", "SDES")] * 2
+
+
+def test_one_that_stands_alone_or_is_encrypted_needs_a_second_of_its_sender() -> None:
+    encrypted = report(201, body=b"") + os.urandom(38)
+    assert kinds([(False, encrypted)]) == []
+    assert kinds([(False, encrypted), (False, report(201, 8))]) == []
+    assert kinds([(False, encrypted), (True, encrypted)]) == []
+    assert kinds([(False, encrypted), (False, encrypted)]) == [("RR",)]
+    assert kinds([(False, WHOLE_PICTURE), (False, WHOLE_PICTURE)]) == [("PSFB",)]
+
+
+def test_reports_that_lie_are_none() -> None:
+    for lie in (report(201, count=1), report(200), report(205), report(207, body=bytes(8)), report(202, body=bytes(8))):
+        assert kinds([(True, lie)] * 5) == []
+
+
+def test_a_name_asked_for_on_the_link_is_no_report() -> None:
+    """LLMNR with such a number, in the corpus' upnp/suri_output-eve-ftp-data.pcap."""
+    ask = b"\xac\xcf\0\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1"
+    assert kinds([(True, ask)] * 5) == []
+
+
+@pytest.mark.parametrize(
+    "carry",
+    [
+        lambda payload: b"\x40\x01" + struct.pack(">H", len(payload)) + payload,
+        lambda payload: b"$\x00" + struct.pack(">H", len(payload)) + payload,
+    ],
+    ids=["a TURN channel", "RTSP's interleaved form"],
+)
+def test_media_inside_another_talk(carry: Callable[[bytes], bytes]) -> None:
+    turns = [(True, carry(packet(n))) for n in range(3)] + [(False, carry(COMPOUND))]
+    assert [reading.what for reading in run(rtp.read, whole(turns))[1]] == ["rtp", "rtcp"]
+    assert run(rtp.read, whole([(up, data[:-1]) for up, data in turns]))[1] == []
+
+
+def test_a_flow_that_never_was_media_is_given_up() -> None:
+    stun = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)
+    assert run(rtp.read, whole([(True, stun)] * rtp.SHARED_CAP))[0] is NOT_MINE
+    assert run(rtp.read, whole([(bool(n % 2), b"\xf1\xe0\0\0") for n in range(rtp.STRANGERS_CAP)]))[0] is NOT_MINE
+    told = [(True, packet(n)) for n in range(3)] + [(True, stun)] * rtp.SHARED_CAP
+    assert run(rtp.read, whole(told))[0] is not NOT_MINE
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.one_of(
+                st.binary(max_size=60),
+                st.integers(0, 8).map(packet),
+                st.sampled_from([COMPOUND, WHOLE_PICTURE]),
+                st.builds(report, st.integers(190, 215), st.just(7), st.binary(max_size=40), st.integers(0, 31)),
+            ),
+        ),
+        max_size=20,
+    )
+)
+def test_anything_may_come_both_ways(turns: list[tuple[bool, bytes]]) -> None:
+    for reading in run(rtp.read, whole(turns))[1]:
+        assert reading.what in ("rtp", "rtcp")
