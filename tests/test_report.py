@@ -44,6 +44,10 @@ DETAILS = (
     {"how": "interface-gone", "interface": HOSTILE},
     {"user": HOSTILE, "outcome": "failure", "wrong": 10**9, "wrong_s": 1e9, "networks": 4096},
     {"user": "admin", "outcome": "success", "wrong": 43, "wrong_s": 360.0, "networks": 1},
+    {"what": "upnp-mapping", "external_port": 65535, "internal_port": 65535, "transport": "udp", "only_ip": HOSTILE},
+    {"what": "pcp-mapping", "external_port": 0, "internal_port": 0, "transport": "tcp", "for_ip": HOSTILE},
+    {"what": "inbound-port", "external_port": None, "internal_port": 8554, "transport": "tcp", "closed_by": "quiet"},
+    {"what": "new-service", "external_port": None, "internal_port": 23, "transport": "tcp", "closed_by": HOSTILE},
 )
 TYPES = (
     "remote-stream",
@@ -101,7 +105,7 @@ def test_words_of_every_combination_fit_and_are_plain() -> None:
         assert_fit(title, body)
         assert body.endswith(("?", ".", "camguard check", "docs/safety.md", "camguard alerts", "--revoke 3")), body
         count += 1
-    assert count == 11 * 3 * 3 * 13 * 14
+    assert count == len(TYPES) * 3 * 3 * len(PEERS) * len(DETAILS)
 
 
 def test_words_with_every_camera_name_length_and_reason_fit() -> None:

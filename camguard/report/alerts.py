@@ -9,8 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 from camguard.events import Alert
-from camguard.report import blind, logins
-from camguard.report.text import MAX_BODY, MAX_CAMERA, MAX_TITLE, capital, clock, cut, duration, fit, name, size, when
+from camguard.report import attacks, blind, exposure, logins
+from camguard.report.text import (
+    MAX_BODY,
+    MAX_CAMERA,
+    MAX_TITLE,
+    MAX_WHO,
+    capital,
+    clock,
+    cut,
+    duration,
+    fit,
+    name,
+    size,
+    when,
+)
 from camguard.report.who import peer_of, who, who_short
 
 #: How the title of a matter begins that ended because the owner said so.
@@ -194,14 +207,14 @@ def _settled(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         holds = "That holds for this viewing only; camguard goes on looking."
     else:
         holds = "camguard goes on looking."
-    first = f"{capital(who(alert.peer))}: {name(said, 72)}{f' ({by})' if by else ''}."
+    subject = exposure.door(alert) if alert.type in exposure.TYPES else who(alert.peer)
+    first = f"{capital(subject)}: {name(said, 72)}{f' ({by})' if by else ''}."
     undo = f"Undo: camguard allow --revoke {found[1]}" if found else ""
     return title, fit(f"{first} {holds}", "", undo)
 
 
 #: The alerts of later versions: what is said until they have words of their own.
 _OTHER = {
-    "exposed-port": "{} was opened to the internet",
     "camera-attacks": "{} is contacting many strangers",
     "port-scan": "Somebody is trying the doors of {}",
     "new-destination": "{} talks to a new place",
@@ -221,6 +234,8 @@ _WORDS: dict[str, Callable[[Alert, str, str], tuple[str, str]]] = {
     "lan-stream": _lan,
     "privacy": _privacy,
     "guard-blind": lambda alert, _camera, zone: blind.words(alert, zone),
+    **dict.fromkeys(exposure.TYPES, lambda alert, _camera, zone: exposure.words(alert, zone)),
+    **dict.fromkeys(attacks.TYPES, lambda alert, _camera, zone: attacks.words(alert, zone)),
     **dict.fromkeys(logins.TYPES, lambda alert, _camera, zone: logins.words(alert, zone)),
 }
 
@@ -234,6 +249,7 @@ def matter(made: dict[str, Any]) -> str:
         "lan-stream": "Somebody at home is watching" if sure else "May be being watched at home",
         "privacy": "Watched against your wish" if sure else "Perhaps watched against your wish",
         "guard-blind": "camguard cannot see it",
+        "exposed-port": exposure.matter(made),
         "remote-login": "Somebody logged in from outside" if grave else "Somebody outside tried to log in",
         "lan-login": "A login by somebody at home",
         "brute-force": "Its password was guessed" if grave else "Somebody is guessing its password",
@@ -244,5 +260,6 @@ def matter(made: dict[str, Any]) -> str:
         return capital(name(made["reason"] or made["title"], MAX_TITLE))  # of the guard itself
     if first is None:
         first = capital(_OTHER.get(made["type"], made["type"]).replace("{}", "it"))
-    whom = who_short(peer_of(made["peer"]))
+    place = made["detail"].get("place") if made["type"] == "new-destination" and made.get("detail") else None
+    whom = name(str(place), MAX_WHO) if place else who_short(peer_of(made["peer"]))
     return f"{first}: {whom}" if whom else first

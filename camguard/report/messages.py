@@ -73,7 +73,8 @@ _SHORT = {
     "lan-login": ("Somebody at home logged in to a camera", ""),
     "brute-force": ("Somebody is guessing a camera's password", ""),
     "default-password": ("A camera uses its factory password", ""),
-    "exposed-port": ("A camera was opened to the internet", ""),
+    "exposed-port": ("A camera was opened to the internet", "A camera may be open to the internet"),
+    "new-service": ("A camera answers on a new port", ""),
     "camera-attacks": ("A camera is contacting many strangers", ""),
     "port-scan": ("Somebody is trying the doors of a camera", ""),
     "new-destination": ("A camera talks to a new place", ""),
@@ -93,6 +94,8 @@ def _short(alert: Mapping[str, Any], zone: str) -> tuple[str, str]:
     whole = kind == "guard-blind" and alert["camera"] in (None, "", "*")
     if kind in _OWN or whole:
         return title, clean(str(alert["body"]))
+    if (alert.get("detail") or {}).get("what") == "new-service":
+        kind = "new-service"
     certain, perhaps = _SHORT.get(kind, ("Something to look at", ""))
     what = certain if alert["confidence"] == "certain" else perhaps or certain
     if alert["severity"] == "critical":

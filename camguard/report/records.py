@@ -4,8 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from camguard.events import Alert, Decision, Event, Fact, Health, Login, Notice, Session
+from camguard.events import Alert, Decision, Event, Exposure, Fact, Health, Login, Notice, Session
 from camguard.report.alerts import words
+from camguard.report.exposure import exposure_words
 from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, when, zone_of
 from camguard.report.who import peer_dict, who_short
 
@@ -23,6 +24,10 @@ def as_dict(event: Event | Fact, zone: str = "UTC") -> dict[str, Any]:
         made = {"kind": "login", "time": rfc3339(event.time), "camera": event.camera, "id": event.id}
         made |= {"peer": peer_dict(event.peer)}
         made |= _fields(event, "service scheme user outcome outcome_source default_password verdict reason")
+    elif isinstance(event, Exposure):
+        made = {"kind": "exposure", "time": rfc3339(event.time), "camera": event.camera}
+        made |= _fields(event, "id state what external_port internal_port transport")
+        made |= {"peer": None if event.peer is None else peer_dict(event.peer), "until": rfc3339(event.until)}
     elif isinstance(event, Alert):
         made = _alert_dict(event, zone)
     elif isinstance(event, Notice):
@@ -130,6 +135,8 @@ def line(event: Event, zone: str = "UTC", *, dated: bool = False) -> str:
         return f"{at} {session_words(event, zone)}"
     if isinstance(event, Login):
         return f"{at} {name(event.camera, MAX_CAMERA)}: {login_words(event)}"
+    if isinstance(event, Exposure):
+        return f"{at} {name(event.camera, MAX_CAMERA)}: {exposure_words(event, zone)}"
     if isinstance(event, Notice):
         camera = f"{name(event.camera, MAX_CAMERA)}: " if event.camera else ""
         return f"{at} {camera}{notice_words(event)}"
