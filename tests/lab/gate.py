@@ -15,7 +15,7 @@ FRESH = int(os.environ.get("CAMGUARD_LAB_SEED") or random.SystemRandom().randran
 SEEDS = {"fixed": FIXED, "fresh": FRESH}
 PROGRAMS = (
     "ip", "nft", "tc", "ethtool", "dnsmasq", "tcpdump", "ffmpeg", "curl", "openssl", "stunnel", "socat", "ping",
-    "setpriv",
+    "setpriv", "nginx", "turnserver", "wireguard-go", "wg", "sshd", "ssh-keygen",
 )  # fmt: skip
 finished: dict[str, list[verdict.Row]] = {}
 notes: list[str] = []  # measured figures that the tests want printed at the end

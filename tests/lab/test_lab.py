@@ -77,6 +77,7 @@ def test_replay_of_the_recording_says_the_same(run: Run) -> None:
     [
         ("rtsp", {"rtsp-tcp", "rtsp-merged"}),
         ("rtp", {"rtp-plain"}),
+        ("media", {"mjpeg", "snapshots-fast", "hls-pull", "hls-put", "srt", "mpegts-udp"}),
         ("shape", {"tls-upload", "tls-pipe", "https-put", "udp-p2p", "low-rate", "sound-only", "tls-ipv6"}),
     ],
 )
