@@ -16,7 +16,7 @@ libbpf1 acl libcap2-bin iproute2 procps util-linux
 clang-14|clang llvm-14|llvm libbpf-dev gcc libc6-dev linux-libc-dev
 tcpdump tshark ethtool nftables dnsmasq-base iputils-ping
 ffmpeg curl hydra nmap openssl stunnel4 socat faketime
-nginx-light libnginx-mod-rtmp coturn wireguard-go wireguard-tools openssh-server openssh-client
+nginx-light libnginx-mod-rtmp coturn openvpn srt-tools wireguard-go wireguard-tools openssh-server openssh-client
 python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 xvfb dbus dbus-x11 dunst libnotify-bin imagemagick x11-apps xdotool fonts-dejavu-core

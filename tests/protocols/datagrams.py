@@ -47,37 +47,51 @@ def cut_is_no_trouble(read: StreamReader, turns: Sequence[Turn]) -> None:
 
 
 class Wire:
-    """A UDP port on loopback before another one; `said`: (from the caller, datagram) in order."""
+    """A UDP port on loopback before another one; `flows`: for each caller (from the caller, datagram) in order."""
 
     def __init__(self, target: int) -> None:
-        self._near, self._far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self._target = ("127.0.0.1", target)
+        self._near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._near.bind(("127.0.0.1", 0))
-        self._far.connect(("127.0.0.1", target))
+        self._far: dict[socket.socket, tuple[str, int]] = {}
         self.port: int = self._near.getsockname()[1]
-        self.said: list[Turn] = []
+        self.flows: dict[tuple[str, int], list[Turn]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
 
+    @property
+    def said(self) -> list[Turn]:
+        """By and to the first caller, so far."""
+        return list(next(iter(self.flows.values()), []))
+
     def _carry(self) -> None:
-        caller = None
         while not self._over.is_set():
-            for ready in select.select([self._near, self._far], [], [], 0.05)[0]:
+            for ready in select.select([self._near, *self._far], [], [], 0.05)[0]:
                 with contextlib.suppress(ConnectionError):  # nobody listens there yet
                     if ready is self._near:
                         data, caller = self._near.recvfrom(65536)
-                        self.said.append((True, data))
-                        self._far.send(data)
-                    elif caller:
-                        data = self._far.recv(65536)
-                        self.said.append((False, data))
+                        self.flows.setdefault(caller, []).append((True, data))
+                        self._far_of(caller).send(data)
+                    else:
+                        data, caller = ready.recv(65536), self._far[ready]
+                        self.flows[caller].append((False, data))
                         self._near.sendto(data, caller)
+
+    def _far_of(self, caller: tuple[str, int]) -> socket.socket:
+        for known, owner in self._far.items():
+            if owner == caller:
+                return known
+        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        far.connect(self._target)
+        self._far[far] = caller
+        return far
 
     def close(self) -> None:
         self._over.set()
         self._thread.join()
-        self._near.close()
-        self._far.close()
+        for end in (self._near, *self._far):
+            end.close()
 
 
 def free_port(kind: int = socket.SOCK_DGRAM) -> int:

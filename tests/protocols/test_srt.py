@@ -113,7 +113,7 @@ def test_real_programs(secret: str) -> None:
                 mouth.stdin.write(bytes(1316))
                 mouth.stdin.flush()
                 time.sleep(0.02)
-                stages = [reading.detail["stage"] for reading in feed(srt.read, list(carrier.said))]
+                stages = [reading.detail["stage"] for reading in feed(srt.read, carrier.said)]
         finally:
             for program in (mouth, ears):
                 program.kill()

@@ -155,7 +155,7 @@ def _openvpn_over_udp(port: int, shared: list[object]) -> list[Reading]:
         client = _call(carrier.port, "udp", shared)
         try:
             until = time.monotonic() + 60
-            while not feed(tunnels.read, list(carrier.said)) and time.monotonic() < until:
+            while not feed(tunnels.read, carrier.said) and time.monotonic() < until:
                 time.sleep(0.05)
         finally:
             client.kill()
