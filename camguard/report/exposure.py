@@ -113,8 +113,8 @@ _WHAT = {
 }
 
 
-def exposure_words(exposure: Exposure, zone: str) -> str:
-    """A way in, in one sentence without its camera: "open: the router lets the internet in on port 8554 (to 554)"."""
+def exposure_words(exposure: Exposure, zone: str, *, state: bool = True) -> str:
+    """A way in, in one sentence without its camera: "open: the router lets the internet in on port 8554"."""
     external, internal = exposure.external_port, exposure.internal_port
     port = port_words(internal if external is None else external, exposure.transport)
     leads = f" (to {internal} of the camera)" if external is not None and internal != external else ""
@@ -123,7 +123,8 @@ def exposure_words(exposure: Exposure, zone: str) -> str:
     ends = ""
     if exposure.state == "open" and exposure.until is not None:
         ends = f", until {when(exposure.until, exposure.time, zone)} or as long as it is renewed"
-    return f"{exposure.state}: {_WHAT[exposure.what].format(port)}{leads}{whom}{ends}"
+    begin = f"{exposure.state}: " if state else ""
+    return f"{begin}{_WHAT[exposure.what].format(port)}{leads}{whom}{ends}"
 
 
 def exposure_of(made: dict[str, Any]) -> Exposure:

@@ -13,7 +13,8 @@ class Week:
     """What was counted between `since` and `until` (wall-clock seconds).
 
     `viewings`: all of them; `unexpected`: of these. `gaps`: (from, to) in which camguard did not look. `failed_logins`:
-    None where log-ins are not read. `reached`, `reached_at`: the channel that took the latest message, and when.
+    None where log-ins are not read. `open_ways`: ways in to a camera that are open at its end. `reached`,
+    `reached_at`: the channel that took the latest message, and when.
     """
 
     since: float
@@ -23,6 +24,7 @@ class Week:
     unexpected: int
     gaps: tuple[tuple[float, float], ...] = ()
     failed_logins: int | None = None
+    open_ways: int = 0
     reached: str | None = None
     reached_at: float | None = None
 
@@ -35,7 +37,7 @@ class Week:
 
 def weekly(week: Week, zone: str = "UTC") -> tuple[str, str]:
     """Title (at most 60 characters) and body (at most 200)."""
-    parts = [_viewings(week), _logins(week), _gaps(week, zone), _reached(week, zone)]
+    parts = [_viewings(week), _ways(week), _logins(week), _gaps(week, zone), _reached(week, zone)]
     while len(" ".join(filter(None, parts))) > MAX_BODY and len(parts) > 1:
         parts.pop()
     return cut(_title(week), MAX_TITLE), cut(" ".join(filter(None, parts)), MAX_BODY)
@@ -69,6 +71,11 @@ def _logins(week: Week) -> str:
     return f"{_count(week.failed_logins, 'failed log-in')}." if week.failed_logins else ""
 
 
+def _ways(week: Week) -> str:
+    verb = "is" if week.open_ways == 1 else "are"
+    return f"{_count(week.open_ways, 'way in')} {verb} open: camguard status." if week.open_ways else ""
+
+
 def _gaps(week: Week, zone: str) -> str:
     if not week.gaps:
         return "camguard looked all the time."
@@ -88,4 +95,6 @@ def _reached(week: Week, zone: str) -> str:
 
 
 def _count(count: int | None, what: str) -> str:
+    if what == "way in":
+        return f"{count} way{'' if count == 1 else 's'} in"
     return f"{count} {what}{'' if count == 1 else 's'}"

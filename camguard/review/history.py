@@ -6,6 +6,7 @@ from typing import Any
 from camguard import report
 from camguard.config import Paths
 from camguard.events import Health, Notice, Session
+from camguard.report.exposure import exposure_of, exposure_words
 from camguard.report.records import decision_words, health_words, notice_words
 from camguard.review.logins import login_of
 from camguard.review.table import Cell, Row, show
@@ -48,6 +49,8 @@ def _words(kind: str, body: dict[str, Any], view: View) -> str:
         return words.partition(": ")[2] if camera else words
     if kind == "login":
         return report.login_words(login_of(body))
+    if kind == "exposure":
+        return exposure_words(exposure_of(body), view.zone)
     if kind == "decision":
         decision = decision_of(body)
         return "" if decision is None else f"{decision.number}: {decision_words(decision, view.zone)}"

@@ -13,7 +13,17 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from camguard import report
-from camguard.review.weekly import LISTED, Facts, Viewing, camera_words, gap_words, headline, span_words, viewing_words
+from camguard.review.weekly import (
+    LISTED,
+    Facts,
+    Viewing,
+    camera_words,
+    gap_words,
+    headline,
+    span_words,
+    viewing_words,
+    way_words,
+)
 
 #: token -> (light, dark); a test computes their contrast.
 COLOURS = {
@@ -84,6 +94,7 @@ def page(found: Facts, zone: str) -> str:
         "<h2>When camguard looked</h2>",
         _strips(found, zone),
         *_list((gap_words(gap, zone) for gap in found.gaps[-LISTED:]), "Not looked:"),
+        *_list((way_words(one, zone) for one in found.ways[:LISTED]), "Open now, from outside or new:"),
         '<p class="muted">Only what passes camguard is counted, and never what was in the picture. '
         "What it cannot see: docs/limits.md</p>",
         "</main></body></html>\n",

@@ -16,6 +16,7 @@ from camguard import report
 from camguard.config import Config, Paths, load, machine_timezone, unknown_camera
 from camguard.errors import ConfigError, StoreError
 from camguard.events import VIEWING, Home
+from camguard.report.exposure import exposure_of, exposure_words
 from camguard.review import deliveries, moments
 from camguard.review.table import Cell, Row, show
 from camguard.store import Reader, now_age_s, read_now
@@ -23,6 +24,7 @@ from camguard.store import Reader, now_age_s, read_now
 STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
 SIGHT_S = 180.0  # how long a packet stands for a camera that is seen (judge/sight.py)
 WEEK_S = 7 * 86400.0
+WAYS_LISTED = 8
 SEEN_WORDS = {
     "both": "both ways",
     "up-only": "only what it sends",
@@ -290,6 +292,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         return 0 if view.looking and not [alert for alert in alerts_open if alert.get("severity") != "info"] else 1
     if asked.as_json:
         made = {"looking": view.looking, "last_look": report.rfc3339(view.last_look())} | figures
+        made |= {"exposures": _exposures(view, asked.camera)}
         print(report.to_json(made | {"channels": _channels(view), "watch_service": _watch_service(view)}))
         return 0 if view.looking else 1
     names = [name for name in view.cameras() if asked.camera in (None, name)][: asked.limit]
@@ -305,7 +308,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         show(columns, rows, right=(4,), wraps=(0, 2, 5))
     elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
-    remarks = _silenced(view, names) + _remarks(view, figures, alerts_open)
+    remarks = _silenced(view, names) + _remarks(view, figures, alerts_open) + _ways_in(view, names)
     pings = view.config.ping is not None
     remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)
     if remarks:
@@ -415,6 +418,26 @@ def _silenced(view: View, names: Sequence[str]) -> list[str]:
     words = view.silenced_words()
     lines = [f"! Every camera: {words['']}"] if "" in words else []
     return lines + [f"! {report.clean(one, report.MAX_CAMERA)}: {words[one]}" for one in names if one in words]
+
+
+def _ways_in(view: View, names: Sequence[str]) -> list[str]:
+    """One line for each way in from outside, and each new service, that is open as far as camguard saw."""
+    found, lines = [one for one in _exposures(view, None) if one.get("camera") in names], []
+    for body in found[:WAYS_LISTED]:
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged row
+            one = exposure_of(body)
+            since = report.when(one.time, view.now, view.zone)
+            camera = report.clean(one.camera, report.MAX_CAMERA)
+            lines.append(f"! {camera}, since {since}: {exposure_words(one, view.zone, state=False)}")
+    more = len(found) - WAYS_LISTED
+    return lines + ([f"! and {more} more: camguard log"] if more > 0 else [])
+
+
+def _exposures(view: View, camera: str | None) -> list[dict[str, Any]]:
+    try:
+        return [one for one in view.reader.open_exposures() if camera in (None, one.get("camera"))]
+    except StoreError:
+        return []
 
 
 def _remarks(view: View, figures: dict[str, Any], alerts_open: list[dict[str, Any]]) -> list[str]:

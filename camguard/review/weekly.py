@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from camguard import report
 from camguard.config import Paths
 from camguard.errors import ConfigError, StoreError
-from camguard.events import VIEWING
+from camguard.events import VIEWING, Exposure
+from camguard.report.exposure import exposure_of, exposure_words
 from camguard.store import Looked, Run
 
 DAY_S = 86_400.0
@@ -50,6 +51,10 @@ class Record(Protocol):
         """All stretches of looking."""
         ...
 
+    def open_exposures(self) -> list[dict[str, Any]]:
+        """Ways in that are open."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
@@ -72,7 +77,7 @@ class Facts:
     """What was counted between `since` and `until`; `since` is the first look where that was later.
 
     `gaps`: (from, to) in which camguard did not look at all. `blind`: (camera, from, to) in which it looked and did not
-    see that one. `alerts`: severity -> how many.
+    see that one. `alerts`: severity -> how many. `ways`: ways in to a camera that are open now.
     """
 
     since: float
@@ -82,6 +87,7 @@ class Facts:
     gaps: tuple[tuple[float, float], ...]
     blind: tuple[tuple[str, float, float], ...]
     alerts: tuple[tuple[str, int], ...]
+    ways: tuple[Exposure, ...] = ()
 
     def count(self, sort: str, camera: str | None = None) -> int:
         """Viewings of that sort."""
@@ -101,6 +107,7 @@ class Facts:
             viewings=self.count("expected") + self.count("unexpected"),
             unexpected=self.count("unexpected"),
             gaps=self.gaps,
+            open_ways=len(self.ways),
             reached=reached,
             reached_at=reached_at,
         )
@@ -124,7 +131,14 @@ def facts(reader: Record, since: float, until: float, cameras: Sequence[str] = (
         gaps=tuple(_joined([*reader.looked(since, until).gaps, *gone])),
         blind=tuple(blind),
         alerts=tuple((word, severities.count(word)) for word in ("critical", "warning", "info")),
+        ways=tuple(_ways(reader)),
     )
+
+
+def _ways(reader: Record) -> Iterator[Exposure]:
+    for body in reader.open_exposures():
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged row
+            yield exposure_of(body)
 
 
 def days_before(until: float, days: int, zone: str) -> float:
@@ -217,6 +231,9 @@ def text(found: Facts, zone: str) -> str:
         lines += ["", "Not expected:", *(f"  {viewing_words(one, found, zone)}" for one in strangers[-LISTED:])]
         lines += _more(len(strangers), "camguard sessions --since -7d")
         lines.append("  Not you? What to think of first: docs/safety.md")
+    if found.ways:
+        lines += ["", "Open now:", *(f"  {way_words(one, zone)}" for one in found.ways[:LISTED])]
+        lines += _more(len(found.ways), "camguard log --since -7d")
     if found.gaps:
         lines += ["", "camguard did not look:", *(f"  {gap_words(gap, zone)}" for gap in found.gaps[-LISTED:])]
         lines += _more(len(found.gaps), "camguard log --since -7d")
@@ -246,6 +263,12 @@ def viewing_words(one: Viewing, found: Facts, zone: str) -> str:
     return f"{report.day(one.started, zone)} {camera}: {one.what} to {one.who}, {length}{still}"
 
 
+def way_words(one: Exposure, zone: str) -> str:
+    """ "23 Nov 22:14 nursery: the router lets the internet in on port 8554"."""
+    camera = report.clean(one.camera, report.MAX_CAMERA)
+    return f"{report.day(one.time, zone)} {camera}: {exposure_words(one, zone, state=False)}"
+
+
 def gap_words(gap: tuple[float, float], zone: str) -> str:
     """ "17 Nov 22:40, 6 minutes"."""
     return f"{report.day(gap[0], zone)}, {report.duration(gap[1] - gap[0])}"
@@ -264,6 +287,7 @@ def as_dict(found: Facts) -> dict[str, Any]:
         "up_percent": round(found.week().up_percent, 4),
         "gaps": spans,
         "alerts": dict(found.alerts),
+        "exposures": [report.as_dict(one) for one in found.ways],
         "cameras": [
             {"name": camera} | {sort: found.count(sort, camera) for sort in ("expected", "unexpected", "unclear")}
             for camera in found.cameras

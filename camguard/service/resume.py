@@ -6,18 +6,21 @@ from typing import Any
 
 from camguard import report, store
 from camguard.config import Paths
-from camguard.events import Alert, Event
+from camguard.events import Alert, Event, Exposure
+from camguard.report.exposure import exposure_of
 from camguard.service.blind import with_detail
 from camguard.store import NAMES_DAYS, Kept, Reader, Row, Run, Store
 
 RESUME_S = 600.0  # an alert goes on when the guard was away for less
+LASTING = ("exposed-port",)  # these go on however long: what is open stays open while nobody looks
 DECISIONS = 10_000
 
 
 class Left:
     """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided.
 
-    `names`: (camera, address, DNS name) as cameras were told lately.
+    `names`: (camera, address, DNS name) as cameras were told lately. `exposures`: ways in that were open; `services`:
+    what each camera is known to answer on (store.Reader.services). Times are wall clock.
     """
 
     def __init__(
@@ -27,9 +30,12 @@ class Left:
         looked_until: float | None,
         decisions: Sequence[Kept] = (),
         names: Sequence[tuple[str, str, str]] = (),
+        exposures: Sequence[Exposure] = (),
+        services: Sequence[tuple[str, str, int, float, float]] = (),
     ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
         self.decisions, self.names = tuple(decisions), tuple(names)
+        self.exposures, self.services = tuple(exposures), tuple(services)
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -45,14 +51,17 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
         decisions = still_hold(reader.decisions(limit=DECISIONS))
         names = reader.names(since=now - NAMES_DAYS * 86_400.0)
+        exposures = [one for one in map(_exposure, reversed(reader.open_exposures())) if one]
+        services = reader.services()
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until, decisions, names)
-    closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts]
-    return Left((), [*rows, *map(row_of, closed)], until, decisions, names)
+        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services)
+    lasting = [alert for alert in alerts if alert.type in LASTING]
+    closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
+    return Left(lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services)
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:
@@ -106,6 +115,13 @@ def _detail(kept: object) -> dict[str, str | int | float | None]:
     if not isinstance(kept, dict):
         return {}
     return {str(key): value for key, value in kept.items() if value is None or isinstance(value, str | int | float)}
+
+
+def _exposure(body: dict[str, Any]) -> Exposure | None:
+    try:
+        return exposure_of(body)
+    except (KeyError, TypeError, ValueError):  # a damaged row
+        return None
 
 
 def row_of(event: Event, zone: str = "UTC") -> Row:

@@ -39,6 +39,12 @@ ROWS = [
         "7 days, 1 camera: 1 viewing, expected. camguard looked all the time.",
     ),
     (
+        {"open_ways": 2},
+        "Quiet week: nobody unexpected",
+        "7 days, 3 cameras: 14 viewings, all expected. 2 ways in are open: camguard status. camguard looked all the"
+        " time.",
+    ),
+    (
         {"viewings": 0},
         "Quiet week: nobody unexpected",
         "7 days, 3 cameras: no viewing at all. camguard looked all the time.",

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from camguard import report
 from camguard.config import Paths
 from camguard.errors import ConfigError
-from camguard.events import Alert, Decision, Peer, Session
-from camguard.review import terminal
+from camguard.events import Alert, Decision, Exposure, Peer, Session
+from camguard.review import history, terminal
 from camguard.review.terminal import Asked
 from camguard.store import Row, Store, write_now
 
@@ -272,6 +272,28 @@ def test_status_says_what_is_silenced_until_when_and_by_whom(house: House, capsy
     house.store.write([Row("decision", now, "porch", None, None, report.as_dict(gone))], durable=True)
     terminal.status(house.paths, now=now)
     assert "porch: silenced" not in capsys.readouterr().out
+
+
+def test_status_and_log_say_what_stands_open(house: House, capsys: Out) -> None:
+    one = Exposure("e1", NOW - HOUR, "porch", "open", "upnp-mapping", 8554, 554, "tcp", None, NOW + HOUR)
+    for event in (one, replace(one, id="e2"), replace(one, id="e2", state="closed")):
+        body = report.as_dict(event, "Europe/Berlin")
+        house.store.write([Row("exposure", event.time, event.camera, event.id, event.state, body)], durable=False)
+    terminal.status(house.paths, now=NOW)
+    shown = capsys.readouterr().out
+    assert shown.count("the router lets the internet in") == 1
+    assert (
+        "! porch, since 21:18: the router lets the internet in on port 8554 (video) (to 554 of the camera), until 23:18"
+        in shown
+    )
+    terminal.status(house.paths, Asked(camera="nursery"), now=NOW)
+    assert "the router lets" not in capsys.readouterr().out
+    terminal.status(house.paths, Asked(as_json=True), now=NOW)
+    assert [made["id"] for made in json.loads(capsys.readouterr().out)["exposures"]] == ["e1"]
+    history.log(house.paths, Asked(), now=NOW)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "open: the router lets the internet in" in shown
+    assert "closed: the router lets the internet in" in shown
 
 
 def test_status_with_a_configuration_that_cannot_be_read(house: House, capsys: Out) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from camguard import config, report, store
 from camguard.errors import ConfigError, StoreError
+from camguard.events import Exposure, Peer
 from camguard.review import weekly
+from camguard.review.page import page
 from camguard.review.weekly import Facts, days_before, facts, first_look, headline, text
 from tests.review.weeks import DAY_S, HOSTILE, HOUR_S, OVH, PHONE, SINCE, UNTIL, ZONE, a_week, blind, looked, viewing
 
@@ -50,6 +52,25 @@ def test_a_week_in_numbers(tmp_path: Path) -> None:
     assert "docs/safety.md" in said
     assert "log-in" not in said, "nothing is said of what is not read"
     assert found.week().failed_logins is None
+
+
+def test_what_stands_open_is_said(record: store.Store) -> None:
+    looked(record, (SINCE - DAY_S, UNTIL))
+    for one in (
+        Exposure("e1", SINCE, "porch", "open", "upnp-mapping", 8554, 554, "tcp", None),
+        Exposure("e2", SINCE, "porch", "open", "inbound-port", None, 80, "tcp", Peer("51.68.10.20", 1, org=HOSTILE)),
+        Exposure("e3", SINCE, "porch", "closed", "new-service", None, 23, "tcp", None),
+    ):
+        record.write(
+            [store.Row("exposure", one.time, one.camera, one.id, one.state, report.as_dict(one))], durable=False
+        )
+    found = of(record, cameras=CAMERAS)
+    assert found.week().open_ways == 2
+    said = text(found, ZONE)
+    assert "Open now:" in said
+    assert "porch: the router lets the internet in on port 8554 (video) (to 554 of the camera)" in said
+    assert sorted(one["id"] for one in weekly.as_dict(found)["exposures"]) == ["e1", "e2"]
+    assert "on port 8554" in page(found, ZONE)
 
 
 def test_a_quiet_week_and_one_of_which_nothing_is_known(record: store.Store) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from camguard import report
 from camguard.config import paths
-from camguard.events import Alert, Decision, Peer
+from camguard.events import Alert, Decision, Exposure, Peer
 from camguard.service.resume import RESUME_S, alert_of, row_of, still_hold, what_was_left
 from camguard.store import Kept, Reader, Store, write_now
 from tests.store.rows import session
@@ -69,6 +69,22 @@ def test_a_long_absence_closes_everything(tmp_path: Path) -> None:
     assert reader.open_sessions() == []
     (closed,) = [body for body in reader.alerts() if body["id"] == "a1"]
     assert closed["title"].startswith("Watching ended")
+    store.close()
+
+
+def test_what_is_open_stays_open_while_nobody_looks(tmp_path: Path) -> None:
+    """A port in the router does not close because the guard is away."""
+    store = left_behind(tmp_path, died=T + 10)
+    exposure = Exposure("e1", T, "porch", "open", "upnp-mapping", 8554, 554, "tcp", None, T + 3600)
+    port = replace(ALERT, id="a4", type="exposed-port", severity="warning", peer=None, session=None)
+    gone = replace(exposure, id="e2", state="closed")
+    store.write([row_of(exposure), row_of(port), row_of(replace(gone, state="open")), row_of(gone)], durable=True)
+    store.services([("porch", "tcp", 80, T, T)], [("e1", T + 9999)])
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T + 30 * 86_400)
+    assert left.exposures == (replace(exposure, until=T + 9999),)
+    assert left.services == (("porch", "tcp", 80, T, T),)
+    assert [alert.id for alert in left.alerts] == ["a4"]
+    assert "a4" not in [row.id for row in left.rows]
     store.close()
 
 
