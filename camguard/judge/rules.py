@@ -59,7 +59,7 @@ class Rules:
             and schedule.inside(self._private[session.camera], time, self._zone)
         ):
             return Verdict("unexpected", f"it is in its privacy hours ({self._cameras[session.camera].private})", True)
-        if session.cls in ("unknown", "heartbeat", "download", "control"):
+        if session.cls in ("unknown", "heartbeat", "download"):
             return Verdict(None, None)
         peer = session.peer
         if viewing and peer.device in self._owners:
