@@ -117,6 +117,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         view("mpegts-udp", "push_mpegts", shaped=True),
         view("webrtc", "call_webrtc", film="short"),
         view("webrtc-relay", "call_webrtc", film="short", viewers=2, detail={"relay": True}),
+        view("p2p-named", "call_p2p", viewers=2),
         view("quic-push", "push_quic", shaped=True),
         view("ssh-reverse", "view_ssh", detail={"transport": "tcp"}),
         view("wireguard", "view_wireguard", detail={"transport": dice.choice(("tcp", "udp"))}),

@@ -141,6 +141,21 @@ def call_webrtc(stage: Stage, scenario: Scenario) -> Done:
     return play.pushed(stage, scenario, [looks, shows])
 
 
+def call_p2p(stage: Stage, scenario: Scenario) -> Done:
+    """A maker's server sends a viewer and the camera to each other, in plain PPPP (programs/pppp.py)."""
+    camera, (maker, viewer) = stage.camera(scenario), stage.outside[scenario.name]
+    program, log = ["/usr/bin/python3", str(HERE / "pppp.py")], stage.log(scenario.name)
+    stage.home.start(maker.ns, [*program, "server", "32100", str(log)], f"maker-{scenario.name}")
+    wait_for(log, "ready")
+    argv = [*program, "camera", maker.ip, "32100", "9000"]
+    shows = stage.home.start(camera.ns, argv, f"camera-{scenario.name}")
+    film = play.film_of(stage, scenario, "-an", "-f", "mpegts", "udp://127.0.0.1:9000?pkt_size=1128")
+    stage.home.start(camera.ns, film, f"push-{scenario.name}")
+    argv = [*program, "viewer", maker.ip, "32100", str(log)]
+    looks = stage.home.start(viewer.ns, argv, f"viewer-{scenario.name}")
+    return [deed | {"peer": viewer.ip} for deed in play.pushed(stage, scenario, [looks, shows])]
+
+
 # ---- who looks pulls ----------------------------------------------------------------------
 
 
@@ -272,7 +287,7 @@ def _said(*argv: str, feed: bytes | None = None) -> bytes:
 ACTS = {
     act.__name__: act
     for act in (
-        push_rtmp, push_srt, push_mpegts, push_hls, push_quic, call_webrtc, pull_mjpeg, pull_snapshots, pull_snapshot,
-        pull_hls, view_ssh, view_wireguard,
+        push_rtmp, push_srt, push_mpegts, push_hls, push_quic, call_webrtc, call_p2p, pull_mjpeg, pull_snapshots,
+        pull_snapshot, pull_hls, view_ssh, view_wireguard,
     )
 }  # fmt: skip
