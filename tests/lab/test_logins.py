@@ -6,81 +6,25 @@ RTSP camera; a guess that worked is one critical alert; the right password is no
 
 import base64
 import hashlib
-import itertools
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.lab.gate import missing
-from tests.lab.home import Home, OutsideHost, wait_for
+from tests.lab.doors import PASSWORD, USER, WRONG, Doors, a_home_with_doors
+from tests.lab.home import wait_for
 from tests.lab.media import Film, encode
 from tests.lab.play import HERE, PYTHON
-from tests.lab.record import ROOT, discard, guard_argv, temporary
 
 pytestmark = pytest.mark.lab
-USER, PASSWORD = "viewer", "lab-Canary-77"
-WRONG = [f"wrong-Canary-{number}" for number in range(12)]
-CAMERA_MAC, LAPTOP_MAC, ROUTER_MAC = "02:00:00:00:77:01", "02:00:00:00:77:02", "02:00:00:00:77:fe"
-_numbers = itertools.count()
-
-
-@dataclass
-class Doors:
-    """The home with its camera, and who is outside."""
-
-    home: Home
-    stranger: OutsideHost
-
-    @property
-    def outside(self) -> str:
-        return self.stranger.wan_ip
-
-    def run(self, ns: str, *argv: str, wait_s: float = 60) -> str:
-        """A program in a namespace, to its end; what it printed."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", ns, *argv], capture_output=True, text=True, timeout=wait_s, check=False
-        )
-        (self.home.folder / f"ran-{next(_numbers)}.log").write_text(f"{argv}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
-    def hydra(self, right_at: int, *target: str, tasks: int = 1) -> str:
-        """hydra with a list of passwords in which the right one is at place `right_at` (from 1)."""
-        words = self.home.folder / f"words-{next(_numbers)}"
-        words.write_text("\n".join([*WRONG[: right_at - 1], PASSWORD, *WRONG[right_at - 1 :]]) + "\n")
-        options = ("-I", "-f", "-t", str(tasks), "-w", "5", "-l", USER, "-P", str(words))
-        return self.run(self.stranger.ns, "hydra", *options, *target)
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        lines = (self.home.folder / "events.jsonl").read_text().splitlines()
-        return [made for made in map(json.loads, lines) if made["kind"] == kind]
 
 
 @pytest.fixture(scope="module")
 def doors() -> Iterator[Doors]:
-    if reason := missing():
-        pytest.skip(reason)
-    if shutil.which("hydra") is None:
-        pytest.skip("the lab needs hydra (tests/run.sh installs it)")
-    folder = temporary()
-    os.chmod(folder, 0o755)
-    home = Home(folder, f"cglog{os.getpid()}", ROUTER_MAC)
-    try:
-        home.open()
-        camera = home.add_lan("door", CAMERA_MAC)
-        home.add_lan("laptop", LAPTOP_MAC)
-        stranger = home.add_outside("stranger")
-        for port in (80, 554):
-            home.forward(stranger, port, camera, port)
-        home.serve({})
+    with a_home_with_doors("logins", {80: 80, 554: 554}) as made:
+        folder, camera, home = made.home.folder, made.home.lan["door"], made.home
         film = encode(Film("small", 200, 10, 2), folder)
         web, rtsp = folder / "web.jsonl", folder / "rtsp.jsonl"
         home.start(camera.ns, [PYTHON, str(HERE / "http_camera.py"), "80", USER, PASSWORD, str(web)], "web")
@@ -88,21 +32,9 @@ def doors() -> Iterator[Doors]:
         home.start(camera.ns, [*rtsp_argv, "video,audio", "/"], "rtsp")
         for log in (web, rtsp):
             wait_for(log, "ready", 20)
-        (folder / "camguard.toml").write_text(
-            '[home]\ntimezone = "UTC"\n[network]\ninterface = "br-lan"\n'
-            f'[[camera]]\nname = "door"\nmac = "{CAMERA_MAC}"\n'
-        )
-        argv = " ".join(guard_argv(folder, ordinary_user=False))
-        home.start(home.router, ["sh", "-c", f"cd {ROOT} && exec {argv} > {folder}/events.jsonl"], "guard")
-        wait_for(folder / "guard.log", "camguard is looking", 20)
-        made = Doors(home, stranger)
+        made.look()
         knock(made)
         yield made
-    finally:
-        home.close()
-        if keep := os.environ.get("CAMGUARD_LAB_KEEP"):
-            shutil.copytree(folder, Path(keep) / "logins", dirs_exist_ok=True)
-        discard(folder)
 
 
 def onvif(password: str) -> str:
@@ -197,14 +129,4 @@ def test_a_flood_of_guesses_with_64_tasks_is_counted(doors: Doors) -> None:
 
 
 def test_no_password_is_anywhere_in_what_camguard_wrote(doors: Doors) -> None:
-    folder = doors.home.folder
-    found = []
-    for path in [
-        folder / "events.jsonl",
-        folder / "guard.log",
-        *(folder / "state").rglob("*"),
-        *(folder / "run").rglob("*"),
-    ]:
-        data = path.read_bytes() if path.is_file() else b""
-        found += [path.name for word in (b"Canary", base64.b64encode(f"{USER}:{PASSWORD}".encode())) if word in data]
-    assert found == []
+    assert doors.told_secrets() == []
