@@ -103,9 +103,10 @@ def _http_media(detail: Mapping[str, object], up: bool, camera_serves: bool) -> 
 class Pieces:
     """Pictures and segments that come one by one; capped.
 
-    Three pictures within `pictures_s` are a viewing; rarer ones, three in `rare_s`, are kept as a sign of life.
-    Pictures that the camera sends of its own accord come in threes at each motion, so `sent` in `sent_s` are asked
-    for. HLS: a playlist and two segments within `hls_s`.
+    Three pictures within `pictures_s` are a viewing; rarer ones, three in `rare_s`, are kept as a sign of life. Those
+    less than `apart_s` apart count as one: a page of thumbnails comes all at once. Pictures that the camera sends of
+    its own accord come in threes at each motion, so `sent` in `sent_s` are asked for. HLS: a playlist and two segments
+    within `hls_s`.
     """
 
     def __init__(
@@ -113,11 +114,13 @@ class Pieces:
         *,
         pictures_s: float = 12.0,
         rare_s: float = 180.0,
+        apart_s: float = 0.5,
         sent: int = 20,
         sent_s: float = 30.0,
         hls_s: float = 30.0,
     ) -> None:
-        self._pictures_s, self._rare_s, self._sent, self._sent_s, self._hls_s = pictures_s, rare_s, sent, sent_s, hls_s
+        self._pictures_s, self._rare_s, self._apart_s = pictures_s, rare_s, apart_s
+        self._sent, self._sent_s, self._hls_s = sent, sent_s, hls_s
         self._seen: dict[tuple[Ends, str], deque[float]] = {}
         self._paths: dict[bytes, str] = {}
 
@@ -140,7 +143,8 @@ class Pieces:
 
     def _picture(self, ends: Ends, path: str, sent: bool, now: float) -> Said:
         """The same picture again and again; a page's icons are different ones, each fetched once."""
-        times = self._add(ends, f"picture {sent} {_numberless(path)}", self._sent if sent else 3, now)
+        apart_s = 0.0 if sent else self._apart_s
+        times = self._add(ends, f"picture {sent} {_numberless(path)}", self._sent if sent else 3, now, apart_s)
         if sent:
             live = len(times) == self._sent and now - times[0] <= self._sent_s
             words = "the camera sends picture after picture"
@@ -160,9 +164,10 @@ class Pieces:
         words = "the camera sends" if sent else "the camera was asked for"
         return Said("hls", "stream", "now", f"{words} video in segments (HLS)", True)
 
-    def _add(self, ends: Ends, kind: str, most: int, now: float) -> deque[float]:
+    def _add(self, ends: Ends, kind: str, most: int, now: float, apart_s: float = 0.0) -> deque[float]:
         times = self._seen.pop((ends, kind), None) or deque(maxlen=most)
-        times.append(now)
+        if not times or now - times[-1] >= apart_s:
+            times.append(now)
         if len(self._seen) >= PIECES_MAX:
             del self._seen[next(iter(self._seen))]
         self._seen[(ends, kind)] = times  # the one that was used last comes last

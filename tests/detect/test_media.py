@@ -223,6 +223,8 @@ def polls(table: Table, times: list[float], path: str = "/snap.jpg", **more: boo
         ([100.0, 160.0, 220.0], "/snap.jpg", [("open", "heartbeat", "http", "certain")]),
         ([100.0, 200.0, 300.0], "/snap.jpg", []),
         ([100.0, 100.1, 100.2, 100.3], "/icons/N.png", []),
+        ([100.0 + at / 10 for at in range(10)], "/thumbnails/N.jpg", []),
+        ([100.0 + at / 5 for at in range(20)], "/snap.jpg", [("open", "stream", "http", "certain")]),
     ],
 )
 def test_polled_pictures(times: list[float], path: str, comes: list[tuple[str, str, str, str]]) -> None:

@@ -86,7 +86,7 @@ CASES = {
     "remote-turns-the-camera": lambda: asked(*[(TURN, OK)] * 4),
     "remote-talks-through-it": lambda: asked((TALK, OK)),
     "remote-recorded-footage": lambda: rtsp_view(BEGAN, play_range="clock=20260901T120000Z-"),
-    "quiet-turning-refused": lambda: asked(*[(TURN, REFUSED)] * 2),
+    "exposed-but-turning-is-refused": lambda: asked(*[(TURN, REFUSED)] * 2),
 }
 
 

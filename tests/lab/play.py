@@ -15,6 +15,8 @@ from tests.lab.home import Home, LabError, LanHost, OutsideHost, wait_for
 HERE = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
 LOGIN = ("viewer", "lab-Only-1")
+#: Acts in which somebody outside opens a connection that the camera accepts.
+COME_IN = ("view_rtsp", "pull_mjpeg", "pull_snapshots", "pull_hls")
 RTSP, DOOR, TLS, HTTP, P2P = 554, 8554, 443, 80, 7000
 
 

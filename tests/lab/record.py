@@ -132,7 +132,8 @@ def _record(
         try:
             for deed in ACTS[scenario.act](stage, scenario):
                 done.append({"scenario": scenario.name, "camera": scenario.name, "must": scenario.must,
-                             "within_s": scenario.within_s, "required": scenario.required, **deed})  # fmt: skip
+                             "within_s": scenario.within_s, "required": scenario.required,
+                             "came_in": scenario.act in play.COME_IN, **deed})  # fmt: skip
         except (LabError, OSError, IndexError, subprocess.SubprocessError) as error:
             faults.append(f"{scenario.name}: {error!r}")
 

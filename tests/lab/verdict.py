@@ -15,6 +15,8 @@ from typing import Any
 
 Event = dict[str, Any]
 VIEWING = ("remote-stream", "lan-stream")
+#: What is told, too, where somebody came in from outside: that there is a way in.
+WAY_IN = "exposed-port"
 READABLE_S, OPAQUE_S = 3.0, 10.0  # contract.md, "Delay"
 
 
@@ -61,6 +63,7 @@ def _row(deed: Event, alerts: list[Event], causes: set[tuple[str | None, str | N
     row = Row(deed["scenario"], deed["must"], deed["within_s"], deed["required"])
     right = [a for a in alerts if a["type"] == deed["must"] and (a["peer"] or {}).get("ip") == deed["peer"]]
     others = [a for a in alerts if (a["type"], (a["peer"] or {}).get("ip")) not in causes]
+    others = [a for a in others if a["type"] != WAY_IN or not deed.get("came_in")]
     for alert_type in sorted({a["type"] for a in others}):
         row.wrong.append(f"alert nobody gave cause for: {alert_type}")
     if deed["must"] is None:
