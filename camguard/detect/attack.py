@@ -42,6 +42,8 @@ MAIL_MAX = 64
 #: Answers are missed only where answers are seen at all.
 HEARS_S = 600.0
 HOUR_S = 3600.0
+#: After so much silence the size of an attack is known.
+PAUSE_S = 5.0
 FLOODS = {
     "packets": "sent {rate} packets a second, and nothing came back, to",
     "connections": "opened one connection after the other ({rate} packets a second) to",
@@ -125,7 +127,7 @@ class Attacks:
         self.counters = {"attack-cameras-refused": 0}
 
     def counted(self, flow: Flow, count: FlowCount, now: float) -> None:
-        """What one connection did since the last tick."""
+        """What one connection did since the last tick; what has no ports (ICMP, GRE: protocol 0) belongs here, too."""
         camera = self._cameras.get(flow.host)
         if camera is None:
             if len(self._cameras) >= CAMERAS_MAX:
@@ -163,7 +165,7 @@ class Attacks:
             matter = camera.matter
             if matter and now - matter.last_at > self._quiet_s:
                 camera.matter = None
-            elif matter and matter.last_at > matter.told_at and now - matter.told_at >= self._again_s:
+            elif matter and matter.last_at > matter.told_at and self._is_due(matter, now):
                 out.append(self._finding(number, matter, now))
         return out
 
@@ -171,6 +173,9 @@ class Attacks:
         """These numbers mean other cameras now."""
         for number in hosts:
             self._cameras.pop(number, None)
+
+    def _is_due(self, matter: _Matter, now: float) -> bool:
+        return now - matter.told_at >= self._again_s or now - matter.last_at >= PAUSE_S
 
     def _opened(self, camera: _Camera, flow: Flow, now: float) -> None:
         """The camera began to talk to somebody."""

@@ -18,8 +18,8 @@ from camguard.track import Flow
 SECOND_MAX = 1024
 #: What is known to be media may go to somebody who does not answer.
 MEDIA = ("rtp", "rtsp", "rtmp", "srt", "mpegts", "dtls", "webrtc", "p2p")
-#: A flood with a shorter break is the same one.
-BREAK_S = 3.0
+#: A flood with a shorter break is the same one (the ledger may be full of it for two seconds at a time).
+BREAK_S = 5.0
 #: Packets up for each packet down from which on nothing comes back. TCP acknowledges each 44th or so, merged or not.
 SILENT = 200
 #: Wire bytes of a packet below which it is small.
@@ -34,7 +34,7 @@ class Limits(NamedTuple):
     small: float = 500.0
     opened: float = 60.0
     asked: float = 100.0
-    seconds: int = 5
+    seconds: int = 3
 
 
 class Flood(NamedTuple):

@@ -19,6 +19,8 @@ SOURCES_MAX, DOORS_MAX = 1024, 16_384
 PORTS_MAX = 1000
 #: Sources of one camera that are told of one by one within `slow_s`; the others are one matter.
 TOLD_MAX = 8
+#: After so much silence the size of a scan is known.
+PAUSE_S = 5.0
 OTHERS = "*"
 _Key = tuple[int, bytes]
 
@@ -80,11 +82,14 @@ class Scans:
     def tick(self, now: float) -> list[Finding]:
         """Once a second, after the counts: whose touches make a scan."""
         out: list[Finding] = []
+        later = set()
         for key in sorted(self._news):
             source = self._sources.get(key)
             if source and self._is_news(source, now):
                 out.append(self._finding(key, source, now))
-        self._news.clear()
+            elif source and source.told and source.tried > source.told:
+                later.add(key)
+        self._news = later
         while self._sources and now - next(iter(self._sources.values())).last_at > self._slow_s:
             self._evict()
         if self._told:
@@ -140,8 +145,8 @@ class Scans:
             source.touched.popitem(last=False)
             self._doors -= 1
         if source.told:
-            more = source.tried > source.told and now - source.told_at >= self._again_s
-            return more or (bool(source.open) and not source.told_open)
+            due = now - source.told_at >= self._again_s or now - source.last_at >= PAUSE_S
+            return (due and source.tried > source.told) or (bool(source.open) and not source.told_open)
         touches = tuple(source.touched.values())
         quick = len(touches) >= self._ports and now - touches[-self._ports] <= self._quick_s
         if not quick and len(touches) < self._slow_ports:

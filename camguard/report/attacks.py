@@ -33,7 +33,7 @@ def _attacks(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     if alert.state == "closed":
         step = "That it stopped does not make it safe: reset it, or leave it unplugged."
         return f"{camera} stopped {doing}", fit(f"{capital(_span(alert, zone))} {deed}.", "", step)
-    first = "is still" if alert.state == "update" and alert.count > 1 else "is"
+    first = "is still" if alert.state == "update" and alert.time - alert.started >= 60 else "is"
     return f"{camera} {first} {doing}", fit(f"In {span} {deed}.", "", TAKEN_OVER)
 
 

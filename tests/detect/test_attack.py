@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from camguard.detect.attack import Attacks
 from camguard.detect.spread import HALF_MAX
-from camguard.events import ACK, ICMP, SYN, UDP, Finding, FlowCount, Peer
+from camguard.events import ACK, SYN, UDP, Finding, FlowCount, Peer
 from camguard.track import Flows
 from tests.detect.wire import GROUP, LAPTOP, answered, camera_of, count, datagram, ip, peer_of, seconds
 
@@ -83,6 +83,11 @@ def test_a_quarter_of_an_hour_later_it_is_another_attack() -> None:
     assert told[1].at > told[0].at + 900
 
 
+def test_when_it_pauses_its_whole_size_is_told() -> None:
+    told = found([*spread(64, 32), *[[]] * 10])
+    assert [finding.detail["destinations"] for finding in told] == [32, 64]
+
+
 # ---- very many ----
 
 
@@ -94,7 +99,7 @@ def test_very_many_silent_addresses_on_any_port() -> None:
 
 def test_datagrams_and_pings_count_as_well() -> None:
     assert len(found(spread(120, 40, proto=UDP, peer_port=6881))) == 1
-    pings = [[*(count(ip(n), 1.0, proto=ICMP, host_port=0, peer_port=0) for n in range(120)), ECHO]]
+    pings = [[*(count(ip(n), 1.0, proto=0, host_port=0, peer_port=0) for n in range(120)), ECHO]]
     assert len(found(pings)) == 1
 
 
@@ -139,14 +144,14 @@ def test_ftp_uses_ever_new_ports_of_its_server() -> None:
     assert found([[answered(ip(1), 1.0, peer_port=50000 + n, host_port=40000 + n)] for n in range(600)]) == []
 
 
-def test_a_flood_of_small_datagrams_is_told_after_five_seconds() -> None:
+def test_a_flood_of_small_datagrams_is_told_after_three_seconds() -> None:
     flood = [[datagram(ip(1), 1.0, up=900, packet_bytes=100, peer_port=80), ECHO]]
-    assert found(flood * 4) == []
+    assert found(flood * 2) == []
     (finding,) = found(flood * 6)
     assert finding.detail["how"] == "flood"
     assert finding.detail["packets_s"] == 900
     assert finding.peer
-    assert finding.evidence == ("sent 900 packets a second, and nothing came back, to 198.18.0.1 in 5 seconds",)
+    assert finding.evidence == ("sent 900 packets a second, and nothing came back, to 198.18.0.1 in 3 seconds",)
 
 
 def test_a_flood_to_ever_new_ports_and_a_syn_flood() -> None:

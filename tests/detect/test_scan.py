@@ -173,3 +173,8 @@ def test_sources_are_forgotten() -> None:
     detector.drop({1})
     assert not detector._sources
     assert detector._doors == 0
+
+
+def test_when_it_pauses_its_whole_size_is_told() -> None:
+    told = found([scan(range(1, 21)), scan(range(21, 900)), *[[]] * 10])
+    assert [finding.detail["ports"] for finding in told] == [20, 899]

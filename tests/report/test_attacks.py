@@ -36,7 +36,7 @@ ROWS = [
         f"In 10 minutes it tried 214 addresses, on telnet ports. {TAKEN}",
     ),
     (
-        attack(state="update", count=2),
+        attack(state="update", count=2, time=RAISED + 600),
         "Nursery is still contacting many strangers",
         f"In 10 minutes it tried 214 addresses, on telnet ports. {TAKEN}",
     ),
