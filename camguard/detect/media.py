@@ -106,7 +106,8 @@ class Pieces:
     Three pictures within `pictures_s` are a viewing; rarer ones, three in `rare_s`, are kept as a sign of life. Those
     less than `apart_s` apart count as one: a page of thumbnails comes all at once. Pictures that the camera sends of
     its own accord come in threes at each motion, so `sent` in `sent_s` are asked for. HLS: a playlist and two segments
-    within `hls_s`.
+    within `hls_s`; where the camera sends them, two that are `apart_s` apart: on a connection that is kept open, the
+    playlist's request stands in the middle of a packet and is not handed up.
     """
 
     def __init__(
@@ -157,9 +158,12 @@ class Pieces:
 
     def _hls(self, ends: Ends, path: str, sent: bool, now: float) -> Said:
         playlist = path.lower().endswith((".m3u8", ".m3u", ".mpd"))
-        self._add(ends, "playlist" if playlist else "segment", 1 if playlist else 2, now)
-        lists, segments = self._seen.get((ends, "playlist")), self._seen.get((ends, "segment"))
-        if not lists or not segments or len(segments) < 2 or now - min(lists[0], segments[0]) > self._hls_s:
+        kind = "playlist" if playlist else "segment sent" if sent else "segment"
+        self._add(ends, kind, 1 if playlist else 2, now, self._apart_s if kind == "segment sent" else 0.0)
+        lists = self._seen.get((ends, "playlist"))
+        segments = self._seen.get((ends, "segment sent" if sent else "segment"), deque())
+        began_at = min(segments[0], now if sent or not lists else lists[0]) if len(segments) == 2 else float("-inf")
+        if now - began_at > self._hls_s or not (sent or lists):
             return Said("hls")
         words = "the camera sends" if sent else "the camera was asked for"
         return Said("hls", "stream", "now", f"{words} video in segments (HLS)", True)

@@ -256,24 +256,33 @@ def test_a_poll_goes_on_over_many_connections_and_ends_in_silence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "opened_at"),
+    ("pieces", "pulled_at", "sent_at"),
     [
-        (["live.m3u8", "1.ts", "2.ts"], 102.0),
-        (["1.ts", "live.m3u8", "2.ts", "live.m3u8"], 102.0),
-        (["1.ts", "2.ts", "live.m3u8"], 102.0),
-        (["live.m3u8", "live.m3u8", "1.ts", "live.m3u8"], None),
-        (["1.ts", "2.ts", "3.ts"], None),
+        (["live.m3u8", "1.ts", "2.ts"], 102.0, 102.0),
+        (["1.ts", "live.m3u8", "2.ts", "live.m3u8"], 102.0, 102.0),
+        (["1.ts", "2.ts", "live.m3u8"], 102.0, 101.0),
+        (["live.m3u8", "live.m3u8", "1.ts", "live.m3u8"], None, None),
+        (["1.ts", "2.ts", "3.ts"], None, 101.0),
+        (["live.m3u8", "1.m4s", *["live.m3u8"] * 40, "2.m4s"], None, None),
     ],
 )
 @pytest.mark.parametrize("upload", [False, True])
-def test_hls(pieces: list[str], opened_at: float | None, upload: bool) -> None:
+def test_hls(pieces: list[str], pulled_at: float | None, sent_at: float | None, upload: bool) -> None:
     table = Table()
     out = []
     for number, name in enumerate(pieces):
         table.heard(asked(f"/live/{name}"), 100.0 + number, 50000 + number, serves=not upload)
         out += table.heard(http_media("hls", upload=upload), 100.0 + number, 50000 + number, serves=not upload)
+    opened_at = sent_at if upload else pulled_at
     assert [one.time for one in out] == ([opened_at] if opened_at else [])
     assert told(out)[:1] == ([("open", "stream", "hls", "certain")] if opened_at else [])
+
+
+def test_segments_that_are_sent_all_at_once_are_a_clip() -> None:
+    table = Table()
+    for number in range(5):
+        table.heard(asked(f"/clip/{number}.ts"), 100.0 + number / 20, serves=False)
+        assert table.heard(http_media("hls", upload=True), 100.0 + number / 20, serves=False) == []
 
 
 def test_turning_the_camera_is_one_session_a_viewer_and_burst() -> None:
