@@ -21,6 +21,7 @@ python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools gstreamer1.0-plugins-ba
 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 xvfb dbus dbus-x11 dunst libnotify-bin imagemagick x11-apps xdotool fonts-dejavu-core
 mosquitto mosquitto-clients
+miniupnpd-nftables miniupnpc
 systemd systemd-container debootstrap shellcheck
 TEXT
 }

@@ -169,6 +169,8 @@ def decision_words(event: Decision, zone: str) -> str:
     which = camera if event.camera else "any camera"
     over = event.until is not None and event.until <= event.time  # "silence" for no time takes one back
     how_long = {"once": ", this time only", "always": ", from now on"}.get(event.mode or "", until)
+    if event.what == "allow" and event.peer is None:
+        return f"what alert {name(event.alert or '', 12)} says of {camera} is fine{how_long} ({clean(event.who, 40)})"
     words_of = {
         "allow": f"{camera} may be viewed by {viewer}{how_long}",
         "revoke": f"decision {event.revokes} is taken back",

@@ -29,6 +29,10 @@ ROWS = [
         {"what": "allow", "mode": "for", "peer": ANNA, "until": TIME + 7200},
         "porch may be viewed by Anna's phone until 25 Nov 00:14 (terminal, bob)",
     ),
+    (
+        {"what": "allow", "mode": "once", "alert": "a7f0c1"},
+        "what alert a7f0c1 says of porch is fine, this time only (terminal, bob)",
+    ),
     ({"what": "revoke", "revokes": 3}, "decision 3 is taken back (terminal, bob)"),
     ({"what": "watching", "until": TIME + 1800}, "the owner is watching porch until 22:44 (terminal, bob)"),
     (
