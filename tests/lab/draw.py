@@ -57,7 +57,7 @@ def draw(seed: int, *, brief: bool = False) -> Plan:
         Film("middle", dice.randrange(450, 1100, 50), dice.choice((8, 10, 12, 15, 20)), dice.choice((1, 2, 4))),
         Film("low", 150, dice.choice((6, 8, 10, 12, 15)), dice.choice((2, 4, 8))),
         Film("still", 60, dice.choice((8, 10, 15)), 4),
-        Film("short", dice.randrange(450, 900, 50), dice.choice((10, 12, 15)), dice.choice((1, 2))),
+        Film("short", dice.randrange(450, 900, 50), dice.choice((10, 12, 15)), 1),
     )
     rate = {film.name: film.kbps for film in films}
 
