@@ -5,8 +5,8 @@ Exposures (for the record), and a Finding "exposed-port" when one opens and when
   lease runs out, or, where it has none, when nothing was seen of it for `forget_s`. To ask again is no news. A question
   over UDP that nobody answers opens nothing: many routers know no NAT-PMP. One by UPnP whose answer was not seen does.
 - inbound-port: somebody outside opened a connection that the camera accepted. One through a known mapping is that
-  mapping at work. Over UDP not where the camera itself talks to others from that port (hole punching, ICE). Closes
-  after `quiet_s` without another one.
+  mapping at work. Over UDP not where the camera itself talked to others from that port within `own_s` (hole punching,
+  ICE, a server that speaks again after a pause), which takes so long to know. Closes after `quiet_s` without another.
 - new-service: the camera answers on a port that services.py does not know. Closes in the same way.
 """
 
@@ -91,6 +91,7 @@ class Exposures:
         self._asked: OrderedDict[tuple[bytes, object, object], _Asked] = OrderedDict()
         self._accepted: OrderedDict[bytes, _Accepted] = OrderedDict()
         self._own_ports: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._began_at: float | None = None
         self.counters = self._services.counters
         self.counters["exposures-refused"] = 0
 
@@ -198,6 +199,7 @@ class Exposures:
         """What a connection did in the last second."""
         camera = self._camera_of(flow.host)
         self._services.looks(camera)
+        self._began_at = now if self._began_at is None else self._began_at
         if flow.proto == UDP and (flow.first_up or flow.was_running):
             _put(self._own_ports, (camera, flow.host_port), now, OWN_PORTS_MAX)
             return []
@@ -221,7 +223,7 @@ class Exposures:
     def _is_accepted(self, camera: str, flow: Flow, now: float) -> bool:
         if flow.proto == TCP:
             return flow.opened_by_camera is False and bool(flow.flags_down & ACK)
-        own_at = self._own_ports.get((camera, flow.host_port), float("-inf"))
+        own_at = self._own_ports.get((camera, flow.host_port), self._began_at or 0.0)
         return flow.proto == UDP and bool(flow.payload_up and flow.payload_down) and now - own_at > self._own_s
 
     def _came_in(self, camera: str, flow: Flow, accepted: _Accepted, now: float) -> Told:

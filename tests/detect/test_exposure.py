@@ -215,20 +215,22 @@ def test_what_is_no_way_in(change: dict[str, Any]) -> None:
 
 def test_over_udp() -> None:
     table = exposures()
-    assert inbound(table, 5000, 1.0, proto=UDP, up=0) == [], "the camera does not answer"
-    told = inbound(table, 5000, 2.0, proto=UDP)
+    assert inbound(table, 5000, 0.0, proto=UDP) == [], "nobody knows yet what the camera does on that port itself"
+    assert inbound(table, 5000, 601.0, proto=UDP, up=0) == [], "the camera does not answer"
+    told = inbound(table, 5000, 602.0, proto=UDP)
     assert events(told) == [("open", "inbound-port", None, 5000)]
     assert [one.confidence for one in told if isinstance(one, Finding)] == ["likely"]
 
 
 def test_hole_punching_and_ice_are_no_way_in() -> None:
     table = exposures()
-    assert inbound(table, 6000, 1.0, proto=UDP, peer="192.168.1.30", first_up=True) == []
-    assert inbound(table, 6000, 100.0, proto=UDP) == [], "the camera itself spoke to others from there"
+    inbound(table, 80, 0.0, peer="192.168.1.30")
+    assert inbound(table, 6000, 1000.0, proto=UDP, peer="192.168.1.30", first_up=True) == []
+    assert inbound(table, 6000, 1100.0, proto=UDP) == [], "the camera itself spoke to others from there"
     ice = Flow(key_of(host_port=7000, peer_port=1, proto=UDP), 0.0)
-    table.heard(ice, "stun", {}, False, 1.0)
-    assert inbound(table, 7000, 2.0, proto=UDP) == []
-    assert events(inbound(table, 7000, 1000.0, proto=UDP, peer_port=9)), "long ago"
+    table.heard(ice, "stun", {}, False, 1000.0)
+    assert inbound(table, 7000, 1001.0, proto=UDP) == []
+    assert events(inbound(table, 7000, 2000.0, proto=UDP, peer_port=9)), "long ago"
 
 
 def test_a_known_mapping_at_work_is_no_second_matter() -> None:
