@@ -165,6 +165,11 @@ class Reader:
         rows = self._ask("SELECT camera, ip, name FROM names WHERE time >= ? ORDER BY time, camera, ip", (since,))
         return [(str(camera), str(ip), str(name)) for camera, ip, name in rows]
 
+    def destinations(self) -> list[tuple[str, str, float]]:
+        """(camera, place, when first met, wall clock), the oldest first."""
+        rows = self._ask("SELECT camera, place, first_time FROM destinations ORDER BY first_time, camera, place")
+        return [(str(camera), str(place), float(time)) for camera, place, time in rows]
+
     def looked(self, since: float, until: float) -> Looked:
         """How long the guard looked between `since` and `until` (now at the latest), and the gaps."""
         rows = self._ask("SELECT started, beat, ended FROM runs WHERE started < ? ORDER BY run", (until,))

@@ -61,12 +61,19 @@ MIGRATIONS = (
     CREATE TABLE services (camera TEXT NOT NULL, transport TEXT NOT NULL, port INTEGER NOT NULL,
         first_time REAL NOT NULL, last_time REAL NOT NULL, PRIMARY KEY (camera, transport, port)) WITHOUT ROWID;
     """,
+    """
+    -- where each camera has been: a place is a registered domain, the owner of a network, or an address
+    CREATE TABLE destinations (
+        camera TEXT NOT NULL, place TEXT NOT NULL, first_time REAL NOT NULL,
+        PRIMARY KEY (camera, place)) WITHOUT ROWID;
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each
 QUICK_CHECK_S = 4.0  # at start, so that a big file on a slow card cannot keep the guard from looking
 DAMAGED_KEPT = 3
 DEVICES_KEPT = 4096  # anybody on the link can invent MACs
+DESTINATIONS_KEPT = 16_384  # those that were met first: they are the usual ones
 NAMES_KEPT, NAMES_DAYS = 4096, 30  # an address goes to somebody else some day
 PAGE = 2048  # a commit writes whole pages, most of them for one or two rows: small ones spare the card
 

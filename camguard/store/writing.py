@@ -16,6 +16,7 @@ from camguard.store import decisions, exposures
 from camguard.store.now import seconds
 from camguard.store.schema import (
     DAMAGED_KEPT,
+    DESTINATIONS_KEPT,
     DEVICES_KEPT,
     NAMES_DAYS,
     NAMES_KEPT,
@@ -114,6 +115,21 @@ class Store:
                     "DELETE FROM names WHERE (camera, ip) IN (SELECT camera, ip FROM names ORDER BY time DESC"
                     " LIMIT -1 OFFSET ?)",
                     (NAMES_KEPT,),
+                )
+
+        self._retried(put)
+
+    def destinations(self, met: Sequence[tuple[str, str, float]]) -> None:
+        """Keep (camera, place, when first met, wall clock); the newest go when there are too many."""
+        values = [(camera, place.encode("utf-8", "replace").decode(), time) for camera, place, time in met]
+
+        def put() -> None:
+            with self._commit(durable=False):
+                self._db.executemany("INSERT OR IGNORE INTO destinations VALUES (?,?,?)", values)
+                self._db.execute(
+                    "DELETE FROM destinations WHERE (camera, place) IN (SELECT camera, place FROM destinations"
+                    " ORDER BY first_time LIMIT -1 OFFSET ?)",
+                    (DESTINATIONS_KEPT,),
                 )
 
         self._retried(put)
