@@ -425,7 +425,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided. `until`: wall clock, None for no end; `peer`: whom an allow is about, as known then.
+    """What was decided. `until`: wall clock, None for no end; `peer`: whom an allow is about, as known then; `about`:
+    the matter (alert's type and key) where it is about no viewer, such as a way in.
 
     `number` is how the owner names it (`camguard allow --revoke 3`); `wish`: the wish's id, so that a repeat is one.
     """
@@ -442,6 +443,7 @@ class Decision:
     peer: Peer | None = None
     revokes: int | None = None
     detail: str = ""
+    about: str | None = None
 
 
 Event = Session | Login | Exposure | Alert | Notice | Health | Decision

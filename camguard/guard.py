@@ -14,19 +14,26 @@ from dataclasses import replace
 from typing import TypeVar
 
 from camguard.decode import Hosts, decode
+from camguard.detect.attack import Attacks
+from camguard.detect.destinations import Destinations
+from camguard.detect.exposure import Exposures
 from camguard.detect.login import Logins
+from camguard.detect.scan import Scans
+from camguard.detect.services import Service
 from camguard.detect.stream import DETECTORS, Streams
 from camguard.errors import Malformed
 from camguard.events import (
     Alert,
     Decision,
     Event,
+    Exposure,
     Fact,
     FlowCount,
     Frame,
     Home,
     Host,
     Own,
+    Packet,
     Peer,
     SeenDevice,
     Session,
@@ -39,7 +46,7 @@ from camguard.judge.sight import Sights
 from camguard.listen import Heard, Listener, fact
 from camguard.neighbours import Neighbours, ip_text
 from camguard.places import Places
-from camguard.protocols import dns
+from camguard.protocols import Reading, dns
 from camguard.track import Flow, Flows
 
 FACTS_MAX = 65_536
@@ -50,8 +57,9 @@ _NAMING = {"tls-hello": "sni", "quic-hello": "sni", "dtls-hello": "sni", "http":
 
 
 class Guard:
-    """The whole core. `resume`: alerts that were open or lately closed when the guard stopped; `names`: as `names()`
-    gave them to an earlier run; `detectors`: what may open a viewing."""
+    """The whole core. Of an earlier run: `resume`, alerts that were open or lately closed when it stopped; `names`, as
+    `names()` gave them; `exposures` that were open, `services` and `destinations` that were known (camera, place,
+    when first met), times of all of them wall-clock. `detectors`: what may open a viewing."""
 
     def __init__(
         self,
@@ -62,6 +70,9 @@ class Guard:
         own: Own = NOTHING_OWN,
         resume: Sequence[Alert] = (),
         names: Iterable[tuple[str, str, str]] = (),
+        exposures: Iterable[Exposure] = (),
+        services: Iterable[Service] = (),
+        destinations: Iterable[tuple[str, str, float]] = (),
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self.offset_s = offset_s
@@ -71,6 +82,11 @@ class Guard:
         self._neighbours = Neighbours(home, places, own)
         self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
         self._logins = Logins(self._camera_name, self._peer)
+        self._exposures = Exposures(self._camera_name, self._peer, self._camera_at, lambda peer: peer.scope == "wan")
+        known = [(camera, place, time - offset_s) for camera, place, time in destinations]
+        self._destinations = Destinations(self._camera_name, self._peer, self._domain, known=known)
+        attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
+        self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
         self._judge, self._sights = Judge(home, places, lambda at: at + self.offset_s), Sights()
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
@@ -85,6 +101,8 @@ class Guard:
         self._neighbours.take_new_names()
         for alert in resume:
             (self._sights if alert.type == "guard-blind" else self._judge).resume(_shifted(alert, -offset_s))
+        learned = [(*one[:3], one[3] - offset_s, one[4] - offset_s) for one in services]
+        self._exposures.resume([_shifted(one, -offset_s) for one in exposures], learned)
 
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
@@ -109,7 +127,10 @@ class Guard:
         if self._now is not None and moved:
             self._pending += self._judge.sessions(self._streams.drop(moved, self._now), self._now)
             self._flows.drop_hosts(moved)
-            self._logins.drop(moved)
+            for part in (self._logins, *self._watchers):
+                part.drop(moved)
+            kept = {host.name for host in hosts}
+            self._pending += self._judge.findings(self._exposures.keep(kept, self._now), self._now)
         places = {host.name: host.number for host in hosts}
         self._neighbours.renumber({number: places.get(host.name) for number, host in self._known.items()})
 
@@ -127,9 +148,10 @@ class Guard:
             return []
         self._begin(packet.at)
         said = self._listener.link(packet)
+        out: list[Event] = []
         if said:
             self._neighbours.said(said, packet.src_mac, packet.at, packet.src)
-        out: list[Event] = []
+            out += self._mapped(said, packet)
         for host, up in self._hosts.find(packet):
             if up and (packet.src_mac or packet.src):
                 self._neighbours.heard(packet.src_mac, packet.at, ip_text(packet.src) if packet.src else None)
@@ -150,6 +172,9 @@ class Guard:
         out += self._judge.sessions(self._streams.tick(now), now)
         out += self._judge.logins(self._logins.tick(now), now)
         current = {session.id: session for session in self._streams.open_sessions(now)}
+        out += self._judge.findings(self._exposures.tick(now), now)
+        for part in self._watchers:
+            out += self._judge.findings(part.tick(now), now)
         out += self._judge.tick(now, current, last=last)
         out += self._sights.tick(now)
         self._flows.kept = self._streams.keys()
@@ -211,7 +236,15 @@ class Guard:
     def counters(self) -> dict[str, int]:
         """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
         out = {f"odd-{name}": number for name, number in self._listener.odd.items()}
-        for part in (self._flows, self._neighbours, self._streams, self._logins, self._judge):
+        for part in (
+            self._flows,
+            self._neighbours,
+            self._streams,
+            self._logins,
+            self._exposures,
+            *self._watchers,
+            self._judge,
+        ):
             out |= part.counters
         return out
 
@@ -254,7 +287,22 @@ class Guard:
             self._neighbours.called(flow.host, ip_text(flow.peer), str(called), now)
         if reading.what == "http" and camera_serves and up:
             self._logins.speaks(flow, "http")
-        return self._judge.sessions(self._streams.heard(flow, up, reading, camera_serves, now), now)
+        out = self._judge.sessions(self._streams.heard(flow, up, reading, camera_serves, now), now)
+        opened = self._exposures.heard(flow, reading.what, reading.detail, camera_serves, now)
+        return [*out, *self._judge.findings(opened, now)]
+
+    def _mapped(self, said: Reading, packet: Packet) -> list[Event]:
+        """Somebody asked the router, by NAT-PMP or PCP, to let others in to a camera."""
+        if said.what not in ("natpmp", "pcp"):
+            return []
+        asker = ip_text(packet.dst if said.from_server else packet.src)
+        camera = self._camera_at(str(said.detail.get("internal_ip") or asker))
+        if camera is None:
+            return []
+        by_itself = self._camera_at(asker) == camera
+        ip, mac = (packet.dst, packet.dst_mac) if said.from_server else (packet.src, packet.src_mac)
+        peer = None if by_itself else self._neighbours.peer(0, ip, 0, mac)
+        return self._judge.findings(self._exposures.mapped(camera, said.detail, packet.at, peer), packet.at)
 
     # ---- counts ----
 
@@ -272,7 +320,10 @@ class Guard:
             return []
         self._neighbours.carries(count.peer_mac, flow.peer)
         out = self._judge.sessions(self._streams.counted(flow, count.at), count.at)
-        return [*out, *self._judge.logins(self._logins.counted(flow, count.at), count.at)]
+        out += self._judge.logins(self._logins.counted(flow, count.at), count.at)
+        for part in self._watchers:
+            part.counted(flow, count, count.at)
+        return [*out, *self._judge.findings(self._exposures.counted(flow, count.at), count.at)]
 
     def _out(self, events: Iterable[Event]) -> list[Event]:
         return [_shifted(event, self.offset_s) for event in events]
@@ -280,6 +331,16 @@ class Guard:
     def _speaks_camera(self, flow: Flow, now: float) -> None:
         if mac := self._macs.get(flow.host):
             self._neighbours.speaks_camera(mac, now)
+
+    def _camera_at(self, ip: str) -> str | None:
+        """The camera that has this address."""
+        for number, mac in self._macs.items():
+            if (mac and ip in self._neighbours.ips_of(mac)) or ip in map(ip_text, self._known[number].ips):
+                return self._names[number]
+        return None
+
+    def _domain(self, name: str) -> str | None:
+        return self._places.domain(name) if self._places else name
 
     def _camera_name(self, number: int) -> str:
         return self._names.get(number, f"camera {number}")

@@ -22,6 +22,7 @@ from camguard.protocols import (
     dns,
     link,
     mdns,
+    natpmp,
     ssdp,
 )
 from camguard.track import DEAF, Flow, Flows, Talk
@@ -51,7 +52,7 @@ class Listener:
         self.odd: Counter[str] = Counter()
 
     def link(self, packet: Packet) -> Reading | None:
-        """What a device said to its neighbours: ARP, NDP, DHCP, mDNS, SSDP, "I am a camera" by WS-Discovery."""
+        """What a device said to its neighbours: ARP, NDP, DHCP, mDNS, SSDP, NAT-PMP, WS-Discovery."""
         try:
             if packet.ethertype == ARP:
                 return link.arp(packet.payload)
@@ -64,6 +65,8 @@ class Listener:
                 return dhcp.read(packet.payload)
             if ports <= DHCPV6_PORTS:
                 return dhcp.read6(packet.payload)
+            if natpmp.PORT in ports:
+                return natpmp.read(packet.payload)
             if MDNS_PORT in ports:
                 return mdns.read(packet.payload)
             if SSDP_PORT in ports:

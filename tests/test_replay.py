@@ -99,7 +99,8 @@ def test_an_outsider_at_a_camera_found_without_configuration(tmp_path: Path, cap
         ("remote-stream", "critical", "192.168.1.10", "open")
     ]
     assert alerts[0]["time"] == "2026-11-24T21:14:00.320Z"  # the answer to PLAY
-    assert err == "camguard: 209 packets in 4 seconds, 1 camera: 1 alert. Times are UTC.\n"
+    assert alerts[1]["type"] == "exposed-port"  # and that one can come in from outside
+    assert err == "camguard: 209 packets in 4 seconds, 1 camera: 2 alerts. Times are UTC.\n"
 
 
 def test_with_a_configuration_its_cameras_rules_and_hours_count(tmp_path: Path, capsys: Out) -> None:

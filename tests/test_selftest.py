@@ -83,8 +83,8 @@ def test_any_user_may_run_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("swapped", "line"),
     [
-        (("quiet", "outsider"), "[fault]    pipeline      expected one alert, opened and closed, and got none"),
-        (("outsider", "quiet"), "[fault]    quiet         a recorder and a motion clip raised 2 alerts"),
+        (("quiet", "outsider"), "[fault]    pipeline      expected one viewing, told and ended, and got none"),
+        (("outsider", "quiet"), "[fault]    quiet         a recorder and a motion clip raised 3 alerts"),
     ],
 )
 def test_a_chain_that_does_not_hold_is_a_fault(tmp_path: Path, swapped: tuple[str, str], line: str) -> None:

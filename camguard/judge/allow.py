@@ -98,6 +98,14 @@ class Permissions:
                 return f"you allowed it (decision {decision.number})"
         return None
 
+    def excuses_finding(self, camera: str, matter: str, now: float) -> bool:
+        """Whether the owner has said that this way in, scan or place is known to him."""
+        return any(
+            held.decision.about == matter and held.decision.camera == camera
+            for held in self._held.values()
+            if held.until_at is None or now < held.until_at
+        )
+
     def closed(self, session: Session) -> None:
         """The viewing is over: "once" is used up, and the next viewing may be the one that "watching" means."""
         self._told.discard(session.id)
@@ -154,12 +162,12 @@ def decided(
     if wish.camera is not None and wish.camera not in cameras:
         raise ValueError(f'there is no camera "{wish.camera}"')
     if wish.do == "allow":
-        if alert is None or alert.peer is None:
-            raise ValueError(f"there is no alert {wish.alert} about a viewer")
+        if alert is None or (alert.peer is None and not about(alert)):
+            raise ValueError(f"there is no alert {wish.alert} about a viewer or a way in")
+        if alert.type == "camera-attacks" and wish.mode != "once":
+            raise ValueError("that a camera contacts many strangers can be settled once, not allowed for good (--once)")
         if wish.mode == "once" and not covers:
-            raise ValueError(
-                f"alert {wish.alert} is over; to be quiet about this viewer from now on: --for or --always"
-            )
+            raise ValueError(f"alert {wish.alert} is over; to be quiet about this from now on: --for or --always")
     if wish.do == "revoke" and (wish.decision is None or not permissions.knows(wish.decision)):
         raise ValueError(f"decision {wish.decision} does not hold (any more)")
     if wish.who.split(",")[0] not in LOCAL and (wish.do == "revoke" or wish.mode in ("for", "always")):
@@ -183,10 +191,17 @@ def decided(
         alert=wish.alert,
         mode=wish.mode,
         until=None if for_s is None else time + for_s,
-        peer=alert.peer if alert and wish.do == "allow" else None,
+        peer=alert.peer if alert and wish.do == "allow" and not about(alert) else None,
         revokes=wish.decision,
+        about=about(alert) if alert and wish.do == "allow" else None,
         detail=f"{wish.device} is {'home' if wish.home else 'away'}" if wish.do == "presence" else "",
     )
+
+
+def about(alert: Alert) -> str | None:
+    """The matter of an alert of findings.py, None for one about a viewer."""
+    key = alert.detail.get("key")
+    return f"{alert.type}|{key}" if key else None
 
 
 def _about(decision: Decision) -> tuple[str, str | None, str | None]:

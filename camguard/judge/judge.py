@@ -6,7 +6,7 @@ Times are on the guard's own clock, but for schedules and decisions, which are a
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from camguard.events import Alert, Decision, Event, Finding, Home, Login, Peer, Session, Wish
+from camguard.events import Alert, Decision, Event, Exposure, Finding, Home, Login, Peer, Session, Wish
 from camguard.judge.allow import Permissions, decided
 from camguard.judge.findings import TYPES as FINDING_TYPES
 from camguard.judge.findings import Findings, notice_of
@@ -74,13 +74,17 @@ class Judge:
             out += alerts
         return out
 
-    def findings(self, findings: Iterable[Finding], now: float) -> list[Event]:
-        """Open doors, attacks, new destinations."""
+    def findings(self, findings: Iterable[Finding | Exposure], now: float) -> list[Event]:
+        """Open doors (also for the record, as they are), attacks, new destinations."""
         out: list[Event] = []
         for finding in findings:
+            if isinstance(finding, Exposure):
+                out.append(finding)
+                continue
             notice = notice_of(finding, now)
             out += [notice] if notice else []
-            out += self._findings.judged(finding, now)
+            known = self._permissions.excuses_finding(finding.camera, f"{finding.type}|{finding.key}", now)
+            out += [] if known and not finding.over else self._findings.judged(finding, now)
         return out
 
     # ---- the clock ----
@@ -106,13 +110,15 @@ class Judge:
             covers = frozenset({f"{alert.type}|{alert.id}"})
         decision = decided(wish, number, self._wall(now), alert, covers, self._permissions, self._cameras)
         words = f"you said that it was you (decision {decision.number})"
+        settled: list[Alert] = []
         if alert and of_finding and decision.what == "allow":
-            return [decision, *self._findings.settle(alert.id, words, now)]
-        if alert and of_login and decision.what == "allow" and decision.mode == "once":
-            return [decision, *self._logins.settle(alert.id, words, now)]  # and is used up by that
-        until_at = None if decision.until is None else decision.until - self._wall(0.0)
-        self._permissions.take(decision, until_at, covers)
-        return [decision]
+            settled = self._findings.settle(alert.id, words, now)
+        elif alert and of_login and decision.what == "allow" and decision.mode == "once":
+            settled = self._logins.settle(alert.id, words, now)
+        if not settled or decision.mode != "once":  # "once" is used up by that
+            until_at = None if decision.until is None else decision.until - self._wall(0.0)
+            self._permissions.take(decision, until_at, covers)
+        return [decision, *settled]
 
     # ---- what the rim shows ----
 

@@ -94,7 +94,7 @@ def _decision_dict(event: Decision) -> dict[str, Any]:
         "camera": event.camera,
         **_fields(event, "who what"),
         "until": rfc3339(event.until),
-        **_fields(event, "alert number wish mode revokes detail"),
+        **_fields(event, "alert number wish mode revokes detail about"),
         "peer": None if event.peer is None else peer_dict(event.peer),
     }
 

@@ -145,6 +145,13 @@ def _what_follows(decision: Decision) -> str:
     undo = f"Undo: camguard allow --revoke {decision.number}"
     if decision.what == "watching":
         return f"The next viewer counts as you, one at a time; of a second one, or one told before, you hear. {undo}"
+    if decision.about is not None:
+        again = "When it was closed and is opened again" if decision.mode == "once" else "After that"
+        return (
+            "It stays quiet from now on; the record goes on. " + undo
+            if decision.mode == "always"
+            else (f"{again}, you are told again. {undo}")
+        )
     if decision.mode == "once":
         return f"When that viewer comes back, you are told again. {undo}"
     peer = decision.peer

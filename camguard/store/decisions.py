@@ -97,7 +97,8 @@ def decision_of(body: Any) -> Decision | None:
         if made is None or not isinstance(body["number"], int):
             return None
         same = ("number", "wish", "who", "what", "camera", "alert", "mode", "revokes", "detail")
-        return Decision(time=made, until=until, peer=peer, **{name: body[name] for name in same})
+        about = body.get("about")  # of version 5 on
+        return Decision(time=made, until=until, peer=peer, about=about, **{name: body[name] for name in same})
     return None
 
 
