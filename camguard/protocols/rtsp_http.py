@@ -32,13 +32,15 @@ _METHOD = re.compile(rb"(?:" + "|".join(METHODS).encode() + rb") ")
 
 class State(NamedTuple):
     """One connection of a tunnel. `kind`: GET or POST, "" before its head was read; `up`: the client is the camera;
-    `head`: bytes of the client's head, `answer`: of the server's, None when it is over; `rest`: base64 that waits."""
+    `head`: bytes of the client's head, `answer`: of the server's, None when it is over; `rest`: base64 that waits;
+    `lost`: behind a hole, and the place in the four is not known yet."""
 
     kind: str = ""
     up: bool = False
     head: bytes = b""
     answer: bytes | None = b""
     rest: bytes = b""
+    lost: bool = False
     inside: rtsp.State = rtsp.State()
 
 
@@ -85,21 +87,20 @@ def _answered(state: State, chunk: Chunk) -> tuple[State | NotMine, tuple[Readin
 
 
 def _asked(state: State, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
-    """The client's side of the POST: base64, each request by itself (so it may end in "="), or all in one."""
-    plain, rest, fault = _decoded(state.rest, chunk)
-    state = state._replace(rest=rest)
-    kept, readings = _inside(state, Chunk(chunk.up, plain, chunk.gap)) if plain or chunk.gap else (state, ())
-    return kept, (*readings, *([Reading("odd", {"name": "rtsp-base64"})] if fault else []))
-
-
-def _decoded(rest: bytes, chunk: Chunk) -> tuple[bytes, bytes, bool]:
-    """The plain bytes, base64 characters that wait for more, and whether something was no base64. Behind a hole the
-    place in the four is not known: the one at which a request shows is taken."""
-    text = chunk.data if chunk.gap else rest + chunk.data
-    fault = _STRANGE.search(text) is not None
-    tries = [_plain(text[at:]) for at in (range(4) if chunk.gap else (0,))]
-    plain, rest = next((one for one in tries if _METHOD.search(one[0])), tries[0])
-    return plain, rest, fault
+    """The client's side of the POST: base64, each request by itself (so it may end in "="), or all in one. Behind a
+    hole the place in the four is the one at which a request shows."""
+    odd = (Reading("odd", {"name": "rtsp-base64"}),) if _STRANGE.search(chunk.data) else ()
+    lost = state.lost or chunk.gap
+    if lost:
+        tries = (_plain(chunk.data[at:]) for at in range(4))
+        found = next((one for one in tries if _METHOD.search(one[0])), None)
+        if found is None:
+            return state._replace(lost=True, rest=b""), odd
+        plain, rest = found
+    else:
+        plain, rest = _plain(state.rest + chunk.data)
+    kept, readings = _inside(state._replace(rest=rest, lost=False), Chunk(chunk.up, plain, lost))
+    return kept, (*readings, *odd)
 
 
 def _plain(text: bytes) -> tuple[bytes, bytes]:
