@@ -52,7 +52,8 @@ class State(NamedTuple):
     """`known`: it is telnet. `server_up`: the server is the camera, None while nobody knows. `step`: what comes next:
     "name", "password", "verdict", or "" (the server has asked for nothing yet). `text`: what the server said since,
     `typed`: what the client said and nobody asked for yet; `issue`: lines that were there before any login; `waits`:
-    the name was given, nothing else; `echo`: the line on which the password was typed has not ended."""
+    the name was given, nothing else; `echo`: the line on which the password was typed has not ended; `ended`: a
+    typed line did with CR, and what may belong to that (LF, NUL) is still to come."""
 
     up: Side = Side()
     down: Side = Side()
@@ -66,6 +67,7 @@ class State(NamedTuple):
     user: str | None = None
     claim: Claim | None = None
     echo: bool = False
+    ended: bool = False
     serial: int = 0
 
 
@@ -82,8 +84,9 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     side = Side(cut, side.said + len(chunk.data))
     state = state._replace(up=side) if chunk.up else state._replace(down=side)
     state = state._replace(known=state.known or options, chunks=state.chunks + 1, user=name or state.user)
-    if chunk.gap and state.server_up == (not chunk.up):
-        state = state._replace(typed=b"")  # the end of a line would be taken for a line
+    if chunk.gap:  # the end of a line would be taken for a line, or what was typed for the answer to another prompt
+        lost = state.step in ("name", "waits")  # a password must not be taken for a name: wait for the next question
+        state = state._replace(typed=b"", ended=False, step="" if lost else state.step)
     if not state.step:
         state = _who(state, chunk.up, text)
     if not state.known and (state.chunks > TRIES_CAP or state.up.said + state.down.said > UNREAD_CAP):
@@ -168,6 +171,10 @@ def _said(state: State, text: str) -> State:
 
 def _type(state: State, data: bytes) -> tuple[State, tuple[Reading, ...]]:
     """The client typed: kept until a line is asked for. A line at the prompt of a shell that asked for nothing: in."""
+    if state.ended:  # taken for an empty line, it would be the password, and the password the next name
+        state, data = state._replace(ended=False), data[1:] if data[:1] in (b"\n", b"\0") else data
+        if not data:
+            return state, ()
     if not state.step and not state.serial and not state.typed and _is_shell(state, _last_line(state.text)):
         return state, (doors.login("telnet", state.serial, Claim("", None, True), "success", "read"),)
     return state._replace(typed=(state.typed + data)[-TYPED_CAP:]), ()
@@ -184,7 +191,8 @@ def _take_line(state: State) -> tuple[State, str | None]:
             del line[-1:]
         elif letter >= " ":
             line.append(letter)
-    return state._replace(typed=state.typed[end.end() :].lstrip(b"\n\0")), "".join(line)
+    rest = state.typed[end.end() :]
+    return state._replace(typed=rest.lstrip(b"\n\0"), ended=end[0] == b"\r" and not rest), "".join(line)
 
 
 def _goes_on(state: State) -> tuple[State, tuple[Reading, ...]]:
@@ -216,7 +224,7 @@ def _asked(state: State) -> tuple[State, list[Reading]]:
         claim, serial = Claim("", state.user, None), state.serial
         news = [doors.login("telnet", serial, claim, "failure", "read")] if refused else []
         state = state._replace(step="name", issue=_issue(state), text="", user=None, serial=serial + len(news))
-        return state, news
+        return state._replace(typed=b""), news  # only what is typed after the question can be a name
     if state.step == "waits" and state.user and re.search(r"[\r\n]", state.text) and _outcome(state) == "success":
         return state, [doors.login("telnet", state.serial, Claim("", state.user, True), "success", "read")]
     return state, []
@@ -233,6 +241,9 @@ def _issue(state: State) -> tuple[str, ...]:
 def _answered(state: State) -> tuple[State, list[Reading]]:
     """A line that was asked for, where it has come."""
     state, line = _take_line(state)
+    if line is None and state.step == "name" and _ASKS_PASSWORD.search(_last_line(state.text)):
+        # the name has a hole: what is typed next is no name
+        return state._replace(step="password", typed=b"", text=""), []
     if line is None:
         return state, []
     if state.step == "name":

@@ -62,7 +62,7 @@ class Doors:
         """A program in a namespace, to its end; what it printed. `more`: variables of its environment."""
         done = subprocess.run(
             ["ip", "netns", "exec", ns, *argv], capture_output=True, text=True, timeout=wait_s, check=False,
-            stdin=subprocess.DEVNULL, env={**os.environ, **(more or {})},
+            stdin=subprocess.DEVNULL, cwd=self.home.folder, env={**os.environ, **(more or {})},
         )  # fmt: skip
         (self.home.folder / f"ran-{next(_numbers)}.log").write_text(f"{argv}\n{done.stdout}\n{done.stderr}")
         return done.stdout
