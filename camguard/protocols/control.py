@@ -59,6 +59,8 @@ _PATHS: tuple[tuple[str, str, "re.Pattern[str]"], ...] = tuple(
         ("playback", "", r"/api\.cgi\?(?:.*&)?cmd=(?:playback|download|nvrdownload|search)\b"),
     )
 )
+#: Every pattern has one of these words: most requests need no further look.
+_WORDS = re.compile(r"ptz|audio|contentmgmt|loadfile|mediafilefind|record/export|cgiproxy|api\.cgi")
 #: The same in a body of JSON: Reolink's several commands in one request, Dahua's RPC2.
 _IN_JSON = (
     ("ptz", re.compile(rb'"cmd"\s*:\s*"PtzCtrl"|"method"\s*:\s*"ptz\.(?:start|move|goto)')),
@@ -70,6 +72,8 @@ _IN_JSON = (
 def of_http(method: str, url: str) -> Control | None:
     """What a request asks by its path and query."""
     lower = url[:2048].lower()
+    if not _WORDS.search(lower):
+        return None
     for what, methods, pattern in _PATHS:
         if (not methods or method in methods.split()) and pattern.search(lower):
             return Control(what, "http")

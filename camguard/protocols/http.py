@@ -86,17 +86,18 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     half = half._replace(tail=half.tail + chunk.data)
     if not state.known and not half.lost and not http_framing.may_be_http(half.tail):
         return NOT_MINE, ()
-    state = _half(state, up, half)
     for _ in range(STEPS_CAP):
-        before = _side(state, up).half
+        before = half
         if not before.tail or state.over:
             break
         half, pieces = http_framing.step(before)
-        state, news = _pieces(_half(state, up, half), up, pieces)
-        readings += news
-        if not pieces and half == before:
+        if pieces:
+            state, news = _pieces(_half(state, up, half), up, pieces)
+            readings += news
+            half = _side(state, up).half
+        elif half == before:
             break
-    state = _half(state, up, http_framing.capped(_side(state, up).half))
+    state = _half(state, up, http_framing.capped(half))
     if not state.known:
         state = state._replace(unread=state.unread + len(chunk.data))
         if state.unread > UNREAD_CAP:

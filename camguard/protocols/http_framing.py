@@ -73,10 +73,15 @@ class Half(NamedTuple):
 
 def may_be_http(data: bytes) -> bool:
     """Whether a connection that begins like this can be HTTP."""
-    if not any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS):
+    if not _begins(data):
         return False
     line, end, _ = data[:START_LINE_CAP].partition(b"\n")
     return not end or line.startswith(b"HTTP/1.") or b" HTTP/1." in line
+
+
+def _begins(data: bytes) -> bool:
+    """Whether a message, or the beginning of its first word, stands at the front."""
+    return data.startswith(_STARTS) or (len(data) < 8 and any(start.startswith(data) for start in _STARTS))
 
 
 def broken(half: Half) -> tuple[Half, list[Piece]]:
@@ -134,10 +139,11 @@ def _get_lost(half: Half, name: str) -> tuple[Half, list[Piece]]:
 
 def _head(half: Half) -> tuple[Half, list[Piece]]:
     data = half.tail.lstrip(b"\r\n") if half.tail[:1] in (b"\r", b"\n") else half.tail
-    half = half._replace(tail=data)
+    if data is not half.tail:
+        half = half._replace(tail=data)
     if not data:
         return half, []
-    if not any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS):
+    if not _begins(data):
         return _get_lost(half, "http-start")
     if b"\n" not in data:
         return (half, []) if len(data) <= START_LINE_CAP else _get_lost(half, "http-start")

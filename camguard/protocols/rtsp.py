@@ -96,20 +96,23 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     surely_at_start = not half.lost and not half.guess
     if not state.known and not rtsp_framing.may_be_rtsp(half):
         return NOT_MINE, ()
-    state = _half(state, up, half)
     readings: list[Reading] = []
     for _ in range(STEPS_CAP):
-        before = _side(state, up).half
+        before = half
         if not before.tail:
             break
         half, pieces = rtsp_framing.step(before)
-        state = _described(_half(state, up, half), up, half)
-        for piece in pieces:
-            state, news = _piece(state, up, piece)
-            readings += news
-        if not pieces and half == before:
+        if half.keep and not half.skip:
+            state, half = _described(state, half)
+        if pieces:
+            state = _half(state, up, half)
+            for piece in pieces:
+                state, news = _piece(state, up, piece)
+                readings += news
+            half = _side(state, up).half
+        elif half == before:
             break
-    half = rtsp_framing.capped(_side(state, up).half)
+    half = rtsp_framing.capped(half)
     state = _half(state, up, half)
     if not state.known:
         state = state._replace(unread=state.unread + len(chunk.data))
@@ -130,12 +133,10 @@ def _half(state: State, up: bool, half: Half) -> State:
     return _put(state, up, _side(state, up)._replace(half=half))
 
 
-def _described(state: State, up: bool, half: Half) -> State:
+def _described(state: State, half: Half) -> tuple[State, Half]:
     """A description that was waited for is there."""
-    if not half.keep or half.skip:
-        return state
-    state = state._replace(talk=control.talk_tracks(half.kept) if half.kept else None)
-    return _half(state, up, half._replace(keep=0, kept=b""))
+    talk = control.talk_tracks(half.kept) if half.kept else None
+    return state._replace(talk=talk), half._replace(keep=0, kept=b"")
 
 
 def _piece(state: State, up: bool, piece: rtsp_framing.Piece) -> tuple[State, list[Reading]]:

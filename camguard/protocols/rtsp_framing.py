@@ -73,7 +73,12 @@ def may_be_rtsp(half: Half) -> bool:
     data = half.tail
     if half.lost or not data or data[0] == 0x24:
         return True
-    return any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS)
+    return _begins(data)
+
+
+def _begins(data: bytes) -> bool:
+    """Whether a message, or the beginning of its first word, stands at the front."""
+    return data.startswith(_STARTS) or (len(data) < 14 and any(start.startswith(data) for start in _STARTS))
 
 
 def capped(half: Half) -> Half:
@@ -89,7 +94,7 @@ def step(half: Half) -> tuple[Half, list[Piece]]:
         return _pass_over(half)
     if data[0] == 0x24 and not half.lost:
         return _media(half)
-    if not half.lost and any(data.startswith(s) or s.startswith(data[: len(s)]) for s in _STARTS):
+    if not half.lost and _begins(data):
         return _start(half)
     if not half.lost:
         if data[:1] in (b"\r", b"\n"):
