@@ -151,7 +151,7 @@ def test_again_is_an_update_and_keeps_what_the_owner_wrote(installed: Machine) -
     assert "anna" in installed.run("getent", "group", "camguard").stdout.strip().rpartition(":")[2].split(",")
 
 
-def test_killed_it_looks_again_within_three_seconds(installed: Machine) -> None:
+def test_killed_it_looks_again(installed: Machine) -> None:
     """Once in the gate; .ci/long asks for a hundred times."""
     for _ in range(int(os.environ.get("CAMGUARD_KILLS", "1"))):
         before = guard(installed)
