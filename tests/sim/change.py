@@ -19,7 +19,8 @@ def jittery(dice: random.Random, held: float = 0.06, lost: float = 0.01) -> Chan
 
     def change(rows: Iterator[Row]) -> Iterator[Row]:
         waiting: Row | None = None
-        for row in rows:
+        for now in rows:
+            row = now
             if waiting:
                 sums = [a + b for a, b in zip(waiting[1:7], row[1:7], strict=True)]
                 row = Row(row.second, *sums, row.pauses + 1, row.dry, max(waiting.largest_up, row.largest_up))  # type: ignore[call-arg]
