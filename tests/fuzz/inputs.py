@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 MARK = b"\xf5\x9e"
 SIZES = (0, 1, 2, 7, 64, 500, 1400, -16)
-CHUNKS_MAX, BYTES_MAX, CHUNK_MAX = 600, 96 * 1024, 4096
+CHUNKS_MAX, BYTES_MAX, CHUNK_MAX = 300, 64 * 1024, 4096
 
 
 def parts(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["camguard"]):
     from tests.fuzz import targets
 
 #: Under instrumentation code takes two to five times as long; what is suspect is measured again without (__main__.py).
-SUSPECT_S, SLOW_KEPT, COLLECT_EVERY = 0.004, 8, 50_000
+SUSPECT_S, SLOW_KEPT, COLLECT_EVERY = 0.0003, 8, 50_000
 
 
 def place(error: BaseException) -> str:
