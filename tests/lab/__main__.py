@@ -5,7 +5,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests.lab import again, corpus, verdict
+from tests.lab import again, corpus, explained, verdict
 from tests.lab.record import discard, record, temporary
 
 
@@ -13,6 +13,9 @@ def main() -> int:
     asked = _arguments()
     if asked.corpus:
         print(corpus.table(asked.corpus_folder))
+        return 0
+    if asked.corpus_alerts:
+        print(explained.table(asked.corpus_folder))
         return 0
     rows: list[verdict.Row] = []
     if asked.replay:
@@ -62,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep captures and logs in DIR/seedN")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="DIR", help="judge kept recordings again, by replay")
     parser.add_argument("--corpus", action="store_true", help="the table over the corpus of real captures instead")
+    parser.add_argument("--corpus-alerts", action="store_true", help="every alert of that corpus, explained")
     parser.add_argument("--corpus-folder", type=Path, default=corpus.folder(), metavar="DIR", help="where it lies")
     return parser.parse_args()
 
