@@ -231,7 +231,7 @@ def test_being_watched_tells_of_the_unexpected_viewer_first() -> None:
     assert json.loads(state("nursery/watched/info", figures()))["since"] is None
 
 
-@pytest.mark.parametrize("kind", ["clip", "heartbeat", "download", "control", "unknown"])
+@pytest.mark.parametrize("kind", ["clip", "heartbeat", "download", "unknown"])
 def test_what_is_no_viewing_is_none(kind: str) -> None:
     assert state("nursery/watched", figures(sessions=[session(**{"class": kind})])) == "OFF"
     assert state("nursery/watched", figures(sessions=[session(**{"class": "talk"})])) == "ON"
