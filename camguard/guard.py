@@ -44,7 +44,7 @@ from camguard.events import (
 from camguard.judge.judge import Judge
 from camguard.judge.sight import Sights
 from camguard.listen import Heard, Listener, fact
-from camguard.neighbours import Neighbours, ip_text
+from camguard.neighbours import Neighbours, ip_text, is_private
 from camguard.places import Places
 from camguard.protocols import Reading, dns
 from camguard.track import Flow, Flows
@@ -82,7 +82,7 @@ class Guard:
         self._neighbours = Neighbours(home, places, own)
         self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
         self._logins = Logins(self._camera_name, self._peer)
-        self._exposures = Exposures(self._camera_name, self._peer, self._camera_at, lambda peer: peer.scope == "wan")
+        self._exposures = Exposures(self._camera_name, self._peer, self._camera_at, _is_outside)
         known = [(camera, place, time - offset_s) for camera, place, time in destinations]
         self._destinations = Destinations(self._camera_name, self._peer, self._domain, known=known)
         attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
@@ -222,6 +222,15 @@ class Guard:
         """(camera, address, name) that cameras were told by DNS since the last call, for the next run to know."""
         return [(self._names.get(host, ""), ip, name) for host, ip, name in self._neighbours.take_new_names()]
 
+    def learned(self) -> tuple[list[Service], list[tuple[str, float | None]], list[tuple[str, str, float]]]:
+        """What the next run is to know, new since the last call: services, new ends of leases, places met."""
+        services, leases = self._exposures.take_learned()
+        return (
+            [(*one[:3], one[3] + self.offset_s, one[4] + self.offset_s) for one in services],
+            [(name, None if until is None else until + self.offset_s) for name, until in leases],
+            [(camera, place, at + self.offset_s) for camera, place, at in self._destinations.take_new()],
+        )
+
     def rates(self) -> dict[str, tuple[int, int]]:
         """kbit/s up and down of each camera over the last seconds."""
         seconds = list(self._bytes)[:-1] or [{}]
@@ -260,6 +269,8 @@ class Guard:
         if self._now is None:
             self._now = now
             self._sights.watch(tuple(self._names.values()), now)
+            kept = self._exposures.keep(set(self._names.values()), now)  # of cameras that were removed meanwhile
+            self._pending += self._judge.findings(kept, now)
 
     def _heard(self, heard: Heard, now: float) -> list[Event]:
         flow, up, reading = heard
@@ -269,8 +280,9 @@ class Guard:
             for name, ip in () if up else dns.addresses(reading):
                 self._neighbours.named(flow.host, ip, name, now)
             return []
-        if reading.what == "login":
-            return self._judge.logins(self._logins.heard(flow, reading.detail, now), now) if camera_serves else []
+        if reading.what in ("login", "login-answer"):
+            takes = self._logins.heard if reading.what == "login" else self._logins.answered
+            return self._judge.logins(takes(flow, reading.detail, now), now) if camera_serves else []
         if reading.what == "rtsp":
             if camera_serves and up:
                 self._speaks_camera(flow, now)
@@ -316,13 +328,13 @@ class Guard:
         up, down = second.get(flow.host, (0, 0))
         second[flow.host] = (up + count.wire_up, down + count.wire_down)
         self._sights.counted(camera, count, self._neighbours.is_own(flow.peer))
+        for part in self._watchers:
+            part.counted(flow, count, count.at)  # also what has no ports: pings and GRE may be attacks
         if not flow.proto:
             return []
         self._neighbours.carries(count.peer_mac, flow.peer)
         out = self._judge.sessions(self._streams.counted(flow, count.at), count.at)
         out += self._judge.logins(self._logins.counted(flow, count.at), count.at)
-        for part in self._watchers:
-            part.counted(flow, count, count.at)
         return [*out, *self._judge.findings(self._exposures.counted(flow, count.at), count.at)]
 
     def _out(self, events: Iterable[Event]) -> list[Event]:
@@ -352,6 +364,11 @@ class Guard:
         ips = self._neighbours.ips_of(self._macs.get(flow.host) or b"")
         same = [ip for ip in ips if (":" in ip) == (len(flow.peer) == 16)]
         return same[-1] if same else ""
+
+
+def _is_outside(peer: Peer) -> bool:
+    """Somebody on the internet, and no guest network or VPN of the router's."""
+    return peer.scope == "wan" and not is_private(peer.ip)
 
 
 #: Fields that hold times.

@@ -20,8 +20,8 @@ BREAK_S = 2.5
 HELD_MAX = 16 * 1024
 HELD_TOTAL_MAX = 8 * 1024 * 1024
 HELD_SEGMENTS_MAX = 8
-#: An answer behind a hole is read at once: the kernel keeps the video before it, so nothing is to be waited for.
-MESSAGE_STARTS = (b"RTSP/", b"HTTP/")
+#: A message behind a hole is read at once: the kernel keeps the video before it, so nothing is to be waited for.
+MESSAGE_STARTS = (b"RTSP/", b"HTTP/", b"GET /", b"PUT /", b"POST /")
 _WINDOW = 1 << 31
 
 

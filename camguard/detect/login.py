@@ -83,6 +83,26 @@ class Logins:
             return []
         return self._told(flow, detail, now)
 
+    def answered(self, flow: Flow, detail: Mapping[str, object], now: float) -> list[Login]:
+        """A Reading("login-answer"): RTSP inside HTTP asks on one connection and answers on another. Address, port and
+        number join them; where several wait for the same number, the oldest takes the answer, and that is inferred."""
+        ends, number = (flow.host, flow.host_port, flow.peer), int(str(detail["serial"]))
+        waiting = [
+            key
+            for key, asked in self._asked.items()
+            if key[1] == number
+            and asked.detail.get("tunnel")
+            and (asked.flow.host, asked.flow.host_port, asked.flow.peer) == ends
+        ]
+        if not waiting:
+            return []  # it answers a request without credentials
+        asked = self._asked.pop(waiting[0])
+        if detail["outcome"] == "challenge":
+            return []
+        source = detail["outcome_source"] if len(waiting) == 1 else "inferred"
+        found = {**asked.detail, "outcome": detail["outcome"], "outcome_source": source}
+        return self._told(asked.flow, found, now)
+
     def speaks(self, flow: Flow, service: str) -> None:
         """The camera answers such talk on this port: a door at which one can log in."""
         door = (flow.host, flow.host_port)

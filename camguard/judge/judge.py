@@ -112,6 +112,7 @@ class Judge:
         words = f"you said that it was you (decision {decision.number})"
         settled: list[Alert] = []
         if alert and of_finding and decision.what == "allow":
+            words = f"you said that you know of it (decision {decision.number})"
             settled = self._findings.settle(alert.id, words, now)
         elif alert and of_login and decision.what == "allow" and decision.mode == "once":
             settled = self._logins.settle(alert.id, words, now)

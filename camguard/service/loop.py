@@ -62,7 +62,15 @@ class Service:
         self.watch = Watch(paths.state)
         self.offset_s = time.time() - time.monotonic()
         self.guard = Guard(
-            config.home, Places(), offset_s=self.offset_s, own=machine.own(), resume=left.alerts, names=left.names
+            config.home,
+            Places(),
+            offset_s=self.offset_s,
+            own=machine.own(),
+            resume=left.alerts,
+            names=left.names,
+            exposures=left.exposures,
+            services=left.services,
+            destinations=left.destinations,
         )
         still = [alert for alert in left.alerts if alert.state != "closed"]
         self.blind = blind.Blind(still, time.monotonic(), self.offset_s)
@@ -298,9 +306,10 @@ class Service:
         self._tried("wishes", self.spool.minute)
 
     def _learned(self) -> Callable[[Store], None] | None:
-        """The writer's job with what was learned of devices and names since the last call; None: nothing new."""
+        """The writer's job with what was learned since the last call; None: nothing new."""
         devices = self._tried("devices", self.guard.seen_devices) or []
         names = self._tried("names", self.guard.names) or []
+        services, leases, places = self._tried("learned", self.guard.learned) or ([], [], [])
         now = time.time()
 
         def put(opened: Store) -> None:
@@ -308,8 +317,12 @@ class Service:
                 opened.devices(devices)
             if names:
                 opened.names(names, now)
+            if services or leases:
+                opened.services(services, leases)
+            if places:
+                opened.destinations(places)
 
-        return put if devices or names else None
+        return put if devices or names or services or leases or places else None
 
     def _feed_watchdog(self, now: float) -> None:
         if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / PINGS, now):

@@ -20,7 +20,7 @@ class Left:
     """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided.
 
     `names`: (camera, address, DNS name) as cameras were told lately. `exposures`: ways in that were open; `services`:
-    what each camera is known to answer on (store.Reader.services). Times are wall clock.
+    what each camera is known to answer on; `destinations`: where it is known to talk to. Times are wall clock.
     """
 
     def __init__(
@@ -32,10 +32,12 @@ class Left:
         names: Sequence[tuple[str, str, str]] = (),
         exposures: Sequence[Exposure] = (),
         services: Sequence[tuple[str, str, int, float, float]] = (),
+        destinations: Sequence[tuple[str, str, float]] = (),
     ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
         self.decisions, self.names = tuple(decisions), tuple(names)
         self.exposures, self.services = tuple(exposures), tuple(services)
+        self.destinations = tuple(destinations)
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -52,16 +54,16 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         decisions = still_hold(reader.decisions(limit=DECISIONS))
         names = reader.names(since=now - NAMES_DAYS * 86_400.0)
         exposures = [one for one in map(_exposure, reversed(reader.open_exposures())) if one]
-        services = reader.services()
+        services, destinations = reader.services(), reader.destinations()
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services)
+        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services, destinations)
     lasting = [alert for alert in alerts if alert.type in LASTING]
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
-    return Left(lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services)
+    return Left(lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services, destinations)
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:

@@ -59,3 +59,27 @@ def test_a_name_learned_before_the_restart_still_holds(tmp_path: Path, name: str
         assert again.stop() == 0
     finally:
         again.close()
+
+
+def test_what_was_learned_of_ways_in_and_places_is_known_after_a_restart(tmp_path: Path) -> None:
+    """The outsider of the sample comes in on the camera's RTSP port: open before and after, and told once."""
+    (tmp_path / "camguard.toml").write_text((SAMPLES / "home.toml").read_text())
+    first = Guard(tmp_path)
+    try:
+        first.line("can be reached from the internet")
+        assert first.stop() == 0
+    finally:
+        first.close()
+    reader = Reader(first.database)
+    (exposure,) = reader.open_exposures()
+    assert (exposure["what"], exposure["internal_port"], exposure["state"]) == ("inbound-port", 554, "open")
+    assert ("Sample camera", "tcp", 554) in [one[:3] for one in reader.services()]
+    again = Guard(tmp_path)
+    try:
+        again.line("live video with")
+        assert again.stop() == 0
+    finally:
+        again.close()
+    ways_in = [one for one in Reader(first.database).alerts() if one["type"] == "exposed-port"]
+    assert [one["state"] for one in ways_in] == ["open"]
+    assert [one["id"] for one in Reader(first.database).open_exposures()] == [exposure["id"]]
