@@ -17,6 +17,7 @@ clang-14|clang llvm-14|llvm libbpf-dev gcc libc6-dev linux-libc-dev
 tcpdump tshark ethtool nftables dnsmasq-base iputils-ping
 ffmpeg curl hydra nmap openssl stunnel4 socat faketime
 nginx-light libnginx-mod-rtmp coturn openvpn srt-tools wireguard-go wireguard-tools openssh-server openssh-client
+inetutils-telnetd inetutils-telnet busybox-static vsftpd
 python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 xvfb dbus dbus-x11 dunst libnotify-bin imagemagick x11-apps xdotool fonts-dejavu-core
