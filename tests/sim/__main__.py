@@ -1,6 +1,7 @@
 """`python -m tests.sim --seed 1 --days 1`: simulate days of a home, print the tables in Markdown. No root needed."""
 
 import argparse
+import sys
 
 from camguard.detect.stream import DETECTORS
 from tests.sim import attacks, day, tables
@@ -8,7 +9,7 @@ from tests.sim.run import Result, run
 from tests.sim.shapes import real_views
 
 
-def main() -> None:
+def main() -> int:
     asked = _arguments()
     off = frozenset(asked.without)
     more = {"repeats": asked.repeats, "clips": asked.clips}
@@ -25,13 +26,16 @@ def main() -> None:
         runs = [("all rules", DETECTORS), *((f"without {name}", DETECTORS - {name}) for name in sorted(DETECTORS))]
         found = [(name, run(day.ordinary(asked.seed, days, asked.cameras, **more), detectors=on)) for name, on in runs]
         print("", tables.worth(found), sep="\n")
+    missed = [] if off else tables.shortfall(result)
+    print("\n".join(missed), file=sys.stderr)
+    return 1 if missed else 0
 
 
 def _of(result: Result, seed: int) -> str:
     clips = sum(deed.label == "clips" for deed in result.deeds)
     return (
-        f"Seed {seed}: {len(result.days.cams)} cameras, {result.days.days:g} days, {clips} clips, {result.items} counts "
-        f"and frames in {result.took_s:.0f} s of processor time."
+        f"Seed {seed}: {len(result.days.cams)} cameras, {result.days.days:g} days, {clips} clips, "
+        f"{result.items} counts and frames in {result.took_s:.0f} s of processor time."
     )
 
 
@@ -49,4 +53,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

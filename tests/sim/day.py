@@ -21,17 +21,21 @@ P2P_SHAPES = ("udp-p2p", "p2p-filled", "sound-p2p")
 CLIP_SHAPES = ("clip-2mb-fast", "clip-8mb-fast", "clip-2mb-1mbit", "clip-8mb-1mbit", "clip-2mb-2mbit",
                "clip-8mb-2mbit", "clip-2mb-5mbit", "clip-8mb-5mbit")  # fmt: skip
 #: Ways in, in the order of the table.
-RTSP, DOOR, P2P, NAMED, RELAY, LAN, WEBRTC, RTMP, REST = WAYS = (
+RTSP, DOOR, P2P, NAMED, RELAY, BESIDE, LAN, WEBRTC, RTMP, REST = WAYS = (
     "RTSP through a port forward",
     "an encrypted door through a port forward",
     "P2P, direct",
     "P2P, named by the maker's server",
     "through the maker's relay (TLS)",
+    "the same, while the owner at home watches another camera through that relay",
     "a stranger in the LAN",
     "WebRTC",
     "RTMP to a foreign server",
     "SRT, MPEG-TS, MJPEG, QUIC, tunnels",
 )
+#: These look live because they are sent as if they were.
+PACED, LIVE_CLIP = "clips that their sender paces (curl --limit-rate)", "clips sent while they are recorded"
+HOME_RELAY = "owner at home, through the relay"
 OTHERS = ("remote-srt", "remote-mpegts-over-udp", "remote-mjpeg", "remote-quic", "remote-ssh-reverse-tunnel",
           "remote-wireguard")  # fmt: skip
 
@@ -115,8 +119,9 @@ class Days:
         number = self.numbers.get("phone")
         if to_phone and number is not None:
             lag, dice = self.dice.randrange(3), random.Random(mark + " phone")
+            server = self.dice.choice((ends.peer, ipaddress.ip_address(self.relay()).packed))
             echo = Deed("echo", label, "", "", base, base, ends_at, length_s,
-                        lambda: seen_by_phone(items(), number, lag, dice))  # fmt: skip
+                        lambda: seen_by_phone(items(), number, server, lag, dice))  # fmt: skip
             self.deeds.append(echo)
         return deed
 
@@ -142,10 +147,13 @@ class Days:
         if way == NAMED:
             return self.add(kind, label, cam, pick(golden("remote-p2p-named-by-its-server")), start, peer="",
                             length_s=length_s, fixed=True)  # fmt: skip
-        if way == RELAY:
-            shape = pick(lab()[pick(RELAY_SHAPES)])
-            return self.add(kind, label, cam, shape, start, length_s=length_s, peer=self.relay(),
-                            to_phone=kind == "home")  # fmt: skip
+        if way in (RELAY, BESIDE):
+            shape, peer = pick(lab()[pick(RELAY_SHAPES)]), self.relay()
+            if way == BESIDE:
+                other = pick([one for one in self.cams if one is not cam])
+                self.add("home", HOME_RELAY, other, pick(lab()[pick(RELAY_SHAPES)]), start - 15, length_s=length_s + 30,
+                         peer=peer, to_phone=True)  # fmt: skip
+            return self.add(kind, label, cam, shape, start, length_s=length_s, peer=peer, to_phone=kind == "home")
         if way == LAN:
             mac, ip = self.strangers.at_home()
             near = [shape for shape in real_views() if "wlan5" in shape.name or "yi_" in shape.name]
@@ -210,11 +218,17 @@ class Days:
             self.add("quiet", "clips", cam, shape, self.dice.uniform(begins + 60, upto - 90), length_s=cut,
                      peer=server(home.CLIPS, self.dice.randrange(3)))  # fmt: skip
         for name, label, count in (("clips-kept", "clips", 10), ("snapshots", "pictures sent at motion", 6),
-                                   ("firmware", "firmware", 1)):  # fmt: skip
+                                   ("firmware", "firmware", 1), ("clip-paced", PACED, 2)):  # fmt: skip
             for _ in range(max(1, round(count * share))):
                 what = home.FIRMWARE if name == "firmware" else home.CLIPS
                 self.add("quiet", label, cam, self.dice.choice(lab()[name]), self.dice.uniform(begins + 60, upto - 120),
                          peer=server(what, self.dice.randrange(3)))  # fmt: skip
+
+        if cam.kind in ("relay", "wifi"):
+            for _ in range(max(1, round(4 * share))):
+                shape = self.dice.choice(lab()["https-put"])
+                self.add("quiet", LIVE_CLIP, cam, shape, self.dice.uniform(begins + 60, upto - 120),
+                         peer=server(home.CLIPS), length_s=self.dice.uniform(10, 30))  # fmt: skip
 
     # ---- who looks ----
 
@@ -227,11 +241,11 @@ class Days:
         owner = max(4, round(8 * self.days))
         for way, kind, label, from_ in (
             (LAN, "home", "owner at home, in the LAN", near),
-            (RELAY, "home", "owner at home, through the relay", near),
+            (RELAY, "home", HOME_RELAY, near),
             (RELAY, "away", "owner away, through the relay", away),
             (P2P, "away", "owner away, P2P", away),
         ):
-            for _ in range(owner):
+            for _ in range(min(owner, len(from_))):
                 cam, slot = from_.pop()
                 start, length_s = self._in_slot(slot), self.dice.choice((20.0, 60.0, 180.0))
                 if way == LAN:
@@ -256,6 +270,19 @@ class Days:
                 self.frames.append(home.is_here(at, *PHONE))
             at += self.dice.uniform(60, 240)
 
+    def phone(self) -> None:
+        """The phone's own traffic at home: films and pictures from elsewhere, nothing to do with a camera."""
+        number, cam = self.numbers.get("phone"), self.cams[0]
+        if number is None:
+            return
+        at = BEGAN + 30.0
+        while at < BEGAN + self.length_s - 300:
+            if not self.is_away(at - BEGAN):
+                shape = self.dice.choice(lab()[self.dice.choice(RELAY_SHAPES + CLIP_SHAPES)])
+                deed = self.add("echo", "phone", cam, shape, at, peer=self.strangers.outside())
+                deed.items = _received(deed.items, number, random.Random(f"{self.seed} {at}"))
+            at += self.dice.uniform(60, 600)
+
     def is_away(self, second: float) -> bool:
         """Whether the owner and the phone are away, some third of the day."""
         span = min(DAY_S, self.length_s)
@@ -271,6 +298,7 @@ def ordinary(seed: int, days: float, count: int, **more: int) -> Days:
     made.background()
     made.viewings()
     made.presence()
+    made.phone()
     return made
 
 
@@ -293,6 +321,11 @@ def called(shape: Shape, door: int = 322) -> Shape:
 
 def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
+
+
+def _received(items: Callable[[], Iterator[Item]], number: int, dice: random.Random) -> Callable[[], Iterator[Item]]:
+    """What the phone gets of it, instead of what the camera sends."""
+    return lambda: seen_by_phone(items(), number, None, 0, dice)
 
 
 def _jittery(mark: str) -> Change:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from camguard.events import FIN, RST, TCP, FlowCount, Frame, pack_key
+from camguard.events import FIN, RST, TCP, FlowCount, Frame, pack_key, unpack_key
 from tests.sim.shapes import Row, Said, Shape, Track
 
 Change = Callable[[Iterator[Row]], Iterator[Row]]
@@ -118,7 +118,11 @@ def _rows(shape: Shape, track: Track, stop_s: float) -> Iterator[Row]:
         if row is None:
             continue
         share = stop_s - (second - 1)
-        yield scaled(row._replace(second=second), share) if share < 1 else row._replace(second=second)
+        yield (
+            scaled(row._replace(second=second), share)
+            if share < 1 and stop_s != shape.ends_s
+            else row._replace(second=second)
+        )
 
 
 def scaled(row: Row, share: float) -> Row:
@@ -154,33 +158,25 @@ def _frame(said: Said, shape: Shape, ends: Ends, start: int, main: str, fixed_pe
     return Frame(start + said.at_s, bytes(data), said.wire_len)
 
 
-def seen_by_phone(items: Iterable[Item], host: int, lag_s: int, dice: random.Random) -> Iterator[FlowCount]:
-    """The same stream as an owner's device gets it from the relay, `lag_s` seconds later: what went up comes down.
-    Some of a second's bytes come a second later: the relay and the Wi-Fi have buffers of their own."""
+def seen_by_phone(
+    items: Iterable[Item], host: int, server: bytes | None, lag_s: int, dice: random.Random
+) -> Iterator[FlowCount]:
+    """The same stream as an owner's device gets it, `lag_s` later, from `server` (None: the one of the items): what
+    went up comes down. Some of a second's bytes come a second later: the relay and the Wi-Fi have buffers of their own."""
     late: dict[bytes, tuple[int, int, int]] = {}
     port = dice.randrange(32768, 61000)
     for item in items:
         if isinstance(item, Frame):
             continue
         held = 0.0 if item.closed else dice.uniform(0.0, 0.3)
-        before = late.get(item.key, (0, 0, 0))
-        after = (int(item.wire_up * held), int(item.payload_up * held), int(item.packets_up * held))
-        late[item.key] = after
-        down = [
-            now - kept + came
-            for now, kept, came in zip((item.wire_up, item.payload_up, item.packets_up), after, before, strict=True)
-        ]
-        key = item.key[:0] + _rehost(item.key, host, port)
+        sent = (item.wire_up, item.payload_up, item.packets_up)
+        before, after = late.get(item.key, (0, 0, 0)), tuple(int(number * held) for number in sent)
+        wire, payload, packets = (now - kept + came for now, kept, came in zip(sent, after, before, strict=True))
+        late[item.key] = after  # type: ignore[assignment]
+        parts = unpack_key(item.key)
         yield item._replace(
-            key=key, at=item.at + lag_s, first_at=item.first_at + lag_s, last_at=item.last_at + lag_s,
-            wire_up=item.wire_down, wire_down=down[0], payload_up=item.payload_down, payload_down=down[1],
-            packets_up=item.packets_down, packets_down=down[2], pauses=0, dry=0, largest_up=min(item.largest_up, 600),
-            first_up=True,
+            key=pack_key(host, parts.proto, port, parts.peer_port, server or parts.peer), at=item.at + lag_s,
+            first_at=item.first_at + lag_s, last_at=item.last_at + lag_s, wire_up=item.wire_down, wire_down=wire,
+            payload_up=item.payload_down, payload_down=payload, packets_up=item.packets_down, packets_down=packets,
+            pauses=0, dry=0, largest_up=min(item.largest_up, 600), first_up=True,
         )  # fmt: skip
-
-
-def _rehost(key: bytes, host: int, port: int) -> bytes:
-    from camguard.events import unpack_key
-
-    parts = unpack_key(key)
-    return pack_key(host, parts.proto, port, parts.peer_port, parts.peer)

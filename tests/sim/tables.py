@@ -49,6 +49,17 @@ def false_alarms(result: Result) -> str:
     return "\n".join(lines)
 
 
+def shortfall(result: Result) -> list[str]:
+    """Which of the aims for voyeurs are missed, in words."""
+    mine = [deed for deed in result.deeds if deed.kind == "voyeur" and deed.length_s is not None]
+    longer = [deed for deed in mine if (deed.length_s or 0) >= 10 and not deed.told_at]
+    short = [deed for deed in mine if deed.length_s == 5]
+    words = [f"not told: {deed.label}, {deed.length_s:.0f} s at {deed.camera}" for deed in longer]
+    if len(delays(short)) < 0.95 * len(short):
+        words.append(f"of {len(short)} viewings of 5 s only {len(delays(short))} were told")
+    return words
+
+
 def _alerts(deeds: Sequence[Deed]) -> int:
     return sum(len(deed.told_at) for deed in deeds)
 
@@ -81,18 +92,17 @@ def attackers(result: Result) -> str:
 
 
 def worth(results: Sequence[tuple[str, Result]]) -> str:
-    """Found per way (all lengths) and false alarms, with each rule switched off."""
+    """Found per way (all lengths), median time to alert, and false alarms, with each rule switched off."""
     lines = ["| way in | " + " | ".join(name for name, _ in results) + " |", "|---|" + "---:|" * len(results)]
     for way in WAYS:
         cells = []
         for _, result in results:
             ours = [deed for deed in result.deeds if (deed.kind, deed.label) == ("voyeur", way)]
-            cells.append(f"{len(delays(ours))} of {len(ours)}")
+            found = delays(ours)
+            cells.append(f"{len(found)} of {len(ours)}" + (f", {rank(found, 0.5):.1f} s" if found else ""))
         lines.append(f"| {way} | {' | '.join(cells)} |")
     quiet = [str(_alerts([d for d in result.deeds if d.kind in ("quiet", "home")])) for _, result in results]
-    median = [f"{rank(delays(d for d in r.deeds if d.kind == 'voyeur') or [0.0], 0.5):.1f}" for _, r in results]
-    lines += [f"| alerts on what should raise nothing | {' | '.join(quiet)} |",
-              f"| median s | {' | '.join(median)} |"]  # fmt: skip
+    lines.append(f"| alerts on what should raise nothing | {' | '.join(quiet)} |")
     return "\n".join(lines)
 
 
