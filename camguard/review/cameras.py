@@ -76,9 +76,10 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
 
 
 def _order(entry: Entry) -> tuple[bool, bool, float]:
-    """Guarded ones, as they were first seen; what speaks like a camera; then the latest first."""
+    """Guarded ones, as they were first seen; what speaks like a camera and is unknown; then the latest first."""
     last = entry.seen.last_time if entry.seen and not entry.camera else 0.0
-    return entry.camera is None, not (entry.seen and entry.seen.speaks_camera) and entry.camera is None, -last
+    stranger = entry.camera is None and entry.device is None and entry.seen is not None and entry.seen.speaks_camera
+    return entry.camera is None, entry.camera is None and not stranger, -last
 
 
 def _address(seen: SeenDevice | None, camera: Camera | None) -> str:
@@ -91,7 +92,7 @@ def _entry_row(entry: Entry, places: Places, view: View) -> Row:
     mac = entry.seen.mac if entry.seen else (entry.camera.mac if entry.camera else None)
     if entry.camera:
         guarded = Cell("yes (file)" if entry.seen else "yes (file), never seen", "" if entry.seen else "warning")
-    elif entry.seen and entry.seen.speaks_camera:
+    elif entry.seen and entry.seen.speaks_camera and not entry.device:
         guarded = Cell("no, speaks like a camera", "warning")
     else:
         guarded = Cell("no", "muted")

@@ -55,7 +55,7 @@ def house(tmp_path: Path) -> Iterator[House]:
             SeenDevice("02:00:00:00:00:01", ("fe80::1", "192.168.1.40"), "cam-1", START, START + 60),
             SeenDevice(MADE_BY_SOMEBODY, ("192.168.1.41",), "pi\x1b[31m", START + 1, START + 61),
             SeenDevice("02:00:00:00:00:03", ("192.168.1.42", "192.168.1.9"), "Yard Cam", START + 2, START + 62, True),
-            SeenDevice("02:00:00:00:00:04", ("192.168.1.20",), None, START + 3, START + 63),
+            SeenDevice("02:00:00:00:00:04", ("192.168.1.20",), None, START + 3, START + 63, True),
             SeenDevice("02:00:00:00:00:05", ("192.168.1.9",), None, START + 4, START + 10),
         ]
     )
@@ -83,6 +83,7 @@ def test_the_list(house: House, capsys: Out) -> None:
     assert "02:00:00:00:00:99" in lines[2]
     assert "no, speaks like a camera" in lines[3]
     assert "phone" in lines[4], "the others: seen last comes first"
+    assert "speaks like" not in lines[4], "the owner knows it"
     assert (Places().maker(MADE_BY_SOMEBODY) or "?") in lines[5]
     assert "pi [31m" in lines[5]
     assert lines[-1] == "2 guarded, 4 others. Guard one: sudo camguard cameras add NO NAME"
