@@ -65,7 +65,8 @@ def said(reading: Read, up: bool, camera_serves: bool) -> Said:
     if what == "tunnel":
         return Said(str(detail.get("name") or "unknown"))
     if what == "srt":
-        return Said("srt", "stream", "goes-on", "live media over SRT was read in it")
+        agreed = detail.get("stage") not in ("rejected", "induction")
+        return Said("srt", "stream", "goes-on" if agreed else "no", "live media over SRT was read in it")
     if what == "mpegts":
         return Said("mpegts", "stream", "goes-on" if up else "no", "an MPEG transport stream was read in it")
     if what == "rtmp":
@@ -82,9 +83,11 @@ def said(reading: Read, up: bool, camera_serves: bool) -> Said:
 def _rtmp(detail: Mapping[str, object], camera_serves: bool) -> Said:
     """The camera publishes to a server, or a viewer plays from the camera (RTMP 1.0, sections 7.2.2.1, 7.2.2.6); who
     publishes to the camera speaks through it."""
+    role = detail.get("role")
+    if detail.get("call") == "media" and role == ("play" if camera_serves else "publish"):
+        return Said("rtmp", "stream", "goes-on", "RTMP: picture or sound was read in it")
     if detail.get("call") != "start":
         return Said("rtmp")
-    role = detail.get("role")
     if role == ("play" if camera_serves else "publish"):
         return Said("rtmp", "stream", "now", f"RTMP: {role} was granted")
     if camera_serves and role == "publish":

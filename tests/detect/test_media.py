@@ -120,7 +120,11 @@ def test_the_best_name_stays(readings: list[str], name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("reading", "proto"),
-    [(Read("srt", {"stage": "conclusion", "caller": True}), "srt"), (Read("mpegts", {"pids": ()}), "mpegts")],
+    [
+        (Read("srt", {"stage": "conclusion", "caller": True}), "srt"),
+        (Read("mpegts", {"pids": ()}), "mpegts"),
+        (Read("rtmp", {"call": "media", "role": "play", "media": True}), "rtmp"),
+    ],
 )
 def test_datagrams_of_media_open_when_they_go_on(reading: Read, proto: str) -> None:
     table = Table()
