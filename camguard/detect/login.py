@@ -70,6 +70,7 @@ class Logins:
         self._ending.pop(flow.key, None)
         if detail["outcome"] is None and detail.get("unanswered"):
             self._asked.pop(key, None)
+            self.counters["logins-evicted"] += len(self._ending) >= ASKED_MAX
             _keep(self._ending, flow.key, _Asked(flow, now, detail), ASKED_MAX)
             return []
         if detail["outcome"] is None:

@@ -18,7 +18,7 @@ from camguard.protocols.text import NOT_MINE, NotMine, Reading
 LINE_CAP = 1024
 LINES_CAP = 256  # of one chunk
 PENDING_CAP = 16
-TRIES_CAP, UNREAD_CAP = 8, 2048
+TRIES_CAP, UNREAD_CAP = 64, 2048
 
 _REPLY = re.compile(rb"([1-5]\d\d)([ -])")
 _COMMAND = re.compile(rb"(?i)([a-z]{3,4})(?: (.*))?$", re.DOTALL)

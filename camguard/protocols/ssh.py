@@ -14,9 +14,10 @@ answer of the size of SUCCESS is a success, one of the size of FAILURE a failure
 OpenSSH, libssh, PuTTY, dropbear and others is "none", which only asks for the methods and is no attempt; a program
 that begins with the password is told from it by the sizes of both: a second request that is no longer than the first,
 or one padded to 64 bytes, as OpenSSH pads passwords (sshconnect2.c). A key that is refused is a failure of its own
-only where nothing else is tried after it: clients offer every key they have. What does not fit is unknown. Caps:
-PACKET_CAP bytes of an unencrypted packet, RECORDS_CAP records; NOT_MINE after the first bytes that are not "SSH-".
-"""
+only where nothing else is tried after it: clients offer every key they have. What does not fit is unknown. Under
+AES-CTR with a plain MAC the prompt "Password: " of servers before OpenSSH 8.7 is as long as FAILURE, and counts as
+one. Caps: PACKET_CAP bytes of an unencrypted packet, RECORDS_CAP records; NOT_MINE after the first bytes that are not
+"SSH-"."""
 
 import re
 from typing import NamedTuple
@@ -39,6 +40,7 @@ _ACCEPT, _SUCCESS = 17, 1  # bytes of payload: SERVICE_ACCEPT "ssh-userauth", US
 _LONGEST_FAILURE = 80  # bytes: longer ones than the lists of methods that there are bring EXT_INFO along (OpenSSH 9.6)
 _REQUEST = 41  # bytes of payload: USERAUTH_REQUEST with a password, user and password of one character or none
 _SHORTEST_SIGNATURE = 48  # bytes; Ed25519 adds 87
+_SHORTEST_PK_OK = 72  # bytes; that of Ed25519 has 80, DISCONNECT "Too many authentication failures" at most 64
 _SHORTEST_KEY = 96  # bytes: a request with a public key; "none" with a name of 60 characters
 #: Programs whose first request is always "none".
 _ASKS_FIRST = re.compile(r"(?i)openssh|libssh[-_](?!2)|putty|winscp|filezilla|dropbear|^go\b|jsch|asyncssh|trilead")
@@ -242,7 +244,7 @@ def _answer(state: State, size: int, sizes: Sizes) -> Step:
     if size == state.failure:
         return _refused(state)
     # INFO_REQUEST, PK_OK, or DISCONNECT: if nothing more comes, it was the last word
-    is_key = state.request >= _SHORTEST_KEY and size + 32 <= state.request <= size + 112
+    is_key = size >= _SHORTEST_PK_OK and size + 32 <= state.request <= size + 112
     return state._replace(more=True), [_login(state, None, unanswered="unknown" if is_key else "failure")]
 
 

@@ -37,6 +37,7 @@ _REFUSED = re.compile(
 )
 #: "Last failed login" is said to those who are in (pam_lastlog), "Last login" too.
 _IN = re.compile(r"(?i)^\s*(?:last (?:failed |successful )?login|welcome\b|busybox v|there (?:was|were) \d+ failed)")
+_WELCOME = re.compile(r"(?i)^\s*welcome")  # may be what everybody is shown, where not all of that was seen
 _SHELL = re.compile(r"^.{0,80}[#$>]\s?$")
 _OTHERS = (b"SSH-", b"220", b"HTTP/", b"RTSP/", b"+OK", b"* OK")
 
@@ -53,7 +54,7 @@ class State(NamedTuple):
     "name", "password", "verdict", or "" (the server has asked for nothing yet). `text`: what the server said since,
     `typed`: what the client said and nobody asked for yet; `issue`: lines that were there before any login; `waits`:
     the name was given, nothing else; `echo`: the line on which the password was typed has not ended; `ended`: a
-    typed line did with CR, and what may belong to that (LF, NUL) is still to come."""
+    typed line did with CR, and what may belong to that (LF, NUL) is still to come; `holes`: of the server's text."""
 
     up: Side = Side()
     down: Side = Side()
@@ -68,6 +69,7 @@ class State(NamedTuple):
     claim: Claim | None = None
     echo: bool = False
     ended: bool = False
+    holes: bool = False
     serial: int = 0
 
 
@@ -87,6 +89,7 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
     if chunk.gap:  # the end of a line would be taken for a line, or what was typed for the answer to another prompt
         lost = state.step in ("name", "waits")  # a password must not be taken for a name: wait for the next question
         state = state._replace(typed=b"", ended=False, step="" if lost else state.step)
+        state = state._replace(holes=state.holes or chunk.up == state.server_up or state.server_up is None)
     if not state.step:
         state = _who(state, chunk.up, text)
     if not state.known and (state.chunks > TRIES_CAP or state.up.said + state.down.said > UNREAD_CAP):
@@ -269,7 +272,7 @@ def _outcome(state: State) -> str | None:
     for line in lines[:-1]:
         if line.strip() in state.issue:
             continue
-        if _IN.search(line):
+        if _IN.search(line) and not (state.holes and _WELCOME.search(line)):
             return "success"
         if _REFUSED.search(line):
             return "failure"

@@ -2,7 +2,7 @@
 
 from camguard.detect.login import ASKED_MAX, Logins
 from camguard.events import Login, Peer
-from camguard.track import Flow
+from camguard.track import DEAF, Flow
 from tests.traffic import Connection, key_of
 
 
@@ -77,6 +77,61 @@ def test_questions_without_answers_are_capped() -> None:
         table.heard(flow(port + 1), detail(0, None), 1.0)
     assert table.counters["logins-evicted"] == 100
     assert len(table.tick(50.0)) == ASKED_MAX
+
+
+def at_ssh(serial: int, outcome: str | None, unanswered: str | None = None) -> dict[str, object]:
+    """As ssh.py says it: without a name, inferred."""
+    return {
+        "serial": serial, "service": "ssh", "scheme": None, "user": None, "default_password": None, "outcome": outcome,
+        "outcome_source": "inferred" if outcome else None, "unanswered": unanswered,
+    }  # fmt: skip
+
+
+def test_each_success_of_a_session_is_a_login() -> None:
+    """Credentials with every request are HTTP's way; who comes over SSH, telnet or FTP twice was let in twice."""
+    table = logins()
+    for port, now in ((50000, 1.0), (50001, 2.0)):
+        told = table.heard(flow(port), at_ssh(0, "success"), now)
+        assert [(login.outcome, login.outcome_source, login.service) for login in told] == [
+            ("success", "inferred", "ssh")
+        ]
+
+
+def test_how_a_connection_ends_may_settle_it() -> None:
+    """The last word of a server, or a refused key: a failure if nothing comes after it, however long that takes."""
+    table, one = logins(), Flow(key_of(host_port=22, peer_port=50000), 0.0)
+    counts = Connection(one.key, first_at=1.0, first_up=False)
+    one.talk = DEAF
+    assert table.heard(one, at_ssh(0, None), 1.0) == []
+    assert table.heard(one, at_ssh(0, None, "failure"), 2.0) == []
+    assert table.tick(100.0) == [], "somebody may be typing"
+    one.add(counts.second(100.0, up=100, down=100))
+    assert table.counted(one, 100.0) == []
+    one.add(counts.second(101.0, flags=0x14))
+    (login,) = table.counted(one, 101.0)
+    assert (login.outcome, login.outcome_source) == ("failure", "inferred")
+    assert table.counted(one, 102.0) == []
+    assert table.tick(200.0) == []
+
+
+def test_what_comes_after_it_settles_it_otherwise() -> None:
+    table, one = logins(), Flow(key_of(host_port=22, peer_port=50000), 0.0)
+    counts = Connection(one.key, first_at=1.0, first_up=False)
+    table.heard(one, at_ssh(0, None, "failure"), 2.0)
+    assert [login.outcome for login in table.heard(one, at_ssh(0, "success"), 3.0)] == ["success"]
+    one.talk = DEAF
+    one.add(counts.second(4.0, flags=0x14))
+    assert table.counted(one, 4.0) == []
+    table.heard(one, at_ssh(1, None, "failure"), 5.0)
+    table.drop({1})
+    assert table.counted(one, 6.0) == []
+
+
+def test_the_usual_doors_of_a_shell() -> None:
+    for port, service in ((21, "ftp"), (22, "ssh"), (2222, "ssh"), (23, "telnet"), (2323, "telnet")):
+        table, one = logins(), Flow(key_of(host_port=port, peer_port=50000), 0.0)
+        one.add(Connection(one.key, first_at=5.0, first_up=False).second(6.0, up=400, down=300, flags=0x13))
+        assert [login.service for login in table.counted(one, 6.0)] == [service]
 
 
 def test_a_connection_of_which_nothing_could_be_read() -> None:
