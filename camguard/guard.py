@@ -42,6 +42,7 @@ from camguard.events import (
     hosts_of,
 )
 from camguard.judge.judge import Judge
+from camguard.judge.newcomers import Newcomers
 from camguard.judge.sight import Sights
 from camguard.listen import Heard, Listener, fact
 from camguard.neighbours import Neighbours, ip_text, is_private
@@ -59,7 +60,8 @@ _NAMING = {"tls-hello": "sni", "quic-hello": "sni", "dtls-hello": "sni", "http":
 class Guard:
     """The whole core. Of an earlier run: `resume`, alerts that were open or lately closed when it stopped; `names`, as
     `names()` gave them; `exposures` that were open, `services` and `destinations` that were known (camera, place,
-    when first met), times of all of them wall-clock. `detectors`: what may open a viewing."""
+    when first met), times of all of them wall-clock; `speakers`, MACs that spoke like a camera. `detectors`: what may
+    open a viewing."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Guard:
         exposures: Iterable[Exposure] = (),
         services: Iterable[Service] = (),
         destinations: Iterable[tuple[str, str, float]] = (),
+        speakers: Iterable[str] = (),
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
         self.offset_s = offset_s
@@ -88,6 +91,7 @@ class Guard:
         attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
         self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
         self._judge, self._sights = Judge(home, places, lambda at: at + self.offset_s), Sights()
+        self._newcomers = Newcomers(home, speakers)
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
         self._now: float | None = None
@@ -114,6 +118,7 @@ class Guard:
         self._macs = {host.number: host.mac for host in hosts}
         self._hosts = Hosts(hosts)
         self._judge.reload(home)
+        self._newcomers.reload(home)
         self._neighbours.reload(home, self._own)
         if self._now is not None:
             self._sights.watch(tuple(self._names.values()), self._now)
@@ -215,8 +220,10 @@ class Guard:
         return {self._names[number]: self._neighbours.ips_of(mac) for number, mac in self._macs.items() if mac}
 
     def seen_devices(self) -> list[SeenDevice]:
-        """Devices on the link with something new since the last call."""
-        return self._neighbours.changed_devices(self._now or 0.0, self.offset_s)
+        """Devices on the link with something new since the last call; one that speaks like a camera is told once."""
+        devices = self._neighbours.changed_devices(self._now or 0.0, self.offset_s)
+        self._pending += self._newcomers.seen(devices, self._now or 0.0)
+        return devices
 
     def names(self) -> list[tuple[str, str, str]]:
         """(camera, address, name) that cameras were told by DNS since the last call, for the next run to know."""
@@ -252,6 +259,7 @@ class Guard:
             self._logins,
             self._exposures,
             *self._watchers,
+            self._newcomers,
             self._judge,
         ):
             out |= part.counters

@@ -4,7 +4,7 @@ each, for the log. Pure; a flood of invented ones is counted, not told.
 
 from collections.abc import Iterable
 
-from camguard.events import Home, Notice, SeenDevice
+from camguard.events import Camera, Device, Home, Notice, SeenDevice
 
 #: Devices that are told of in a day, and those that are remembered.
 A_DAY, TOLD_MAX = 20, 4096
@@ -22,7 +22,7 @@ class Newcomers:
 
     def reload(self, home: Home) -> None:
         """A changed configuration."""
-        named = (*home.cameras, *home.devices)
+        named: tuple[Camera | Device, ...] = (*home.cameras, *home.devices)
         self._macs = {one.mac for one in named if one.mac}
         self._ips = {ip for one in named if not one.mac for ip in one.ips}
 

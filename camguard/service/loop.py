@@ -71,6 +71,7 @@ class Service:
             exposures=left.exposures,
             services=left.services,
             destinations=left.destinations,
+            speakers=left.speakers,
         )
         still = [alert for alert in left.alerts if alert.state != "closed"]
         self.blind = blind.Blind(still, time.monotonic(), self.offset_s)

@@ -20,7 +20,8 @@ class Left:
     """What the run before left: alerts that go on, rows that close the rest, when it last looked, what was decided.
 
     `names`: (camera, address, DNS name) as cameras were told lately. `exposures`: ways in that were open; `services`:
-    what each camera is known to answer on; `destinations`: where it is known to talk to. Times are wall clock.
+    what each camera is known to answer on; `destinations`: where it is known to talk to; `speakers`: MACs of
+    devices that spoke like a camera. Times are wall clock.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class Left:
         exposures: Sequence[Exposure] = (),
         services: Sequence[tuple[str, str, int, float, float]] = (),
         destinations: Sequence[tuple[str, str, float]] = (),
+        speakers: Sequence[str] = (),
     ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
         self.decisions, self.names = tuple(decisions), tuple(names)
         self.exposures, self.services = tuple(exposures), tuple(services)
-        self.destinations = tuple(destinations)
+        self.destinations, self.speakers = tuple(destinations), tuple(speakers)
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -55,15 +57,18 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         names = reader.names(since=now - NAMES_DAYS * 86_400.0)
         exposures = [one for one in map(_exposure, reversed(reader.open_exposures())) if one]
         services, destinations = reader.services(), reader.destinations()
+        speakers = [device.mac for device in reader.devices() if device.speaks_camera]
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services, destinations)
+        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services, destinations, speakers)
     lasting = [alert for alert in alerts if alert.type in LASTING]
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
-    return Left(lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services, destinations)
+    return Left(
+        lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services, destinations, speakers
+    )
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:
