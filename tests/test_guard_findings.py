@@ -134,19 +134,20 @@ def test_a_first_talk_is_kept_in_the_log_and_not_told_on_the_first_day(
 
 
 def test_a_device_that_speaks_like_a_camera_and_is_not_guarded_is_said_once() -> None:
-    def rtsp_answer(at: float) -> list[object]:
-        return [datagram(at, (LAPTOP_MAC, LAPTOP_IP, 3702), ROUTER, b"<Types>dn:NetworkVideoTransmitter</Types>")]
+    def probe_match(at: float) -> list[object]:
+        asker = (GATEWAY_MAC, GATEWAY_IP, 40000)
+        return [datagram(at, (LAPTOP_MAC, LAPTOP_IP, 3702), asker, b"<Types>dn:NetworkVideoTransmitter</Types>")]
 
-    guard, _ = run(HOME, rtsp_answer(100.1), until=102.0)
+    guard, _ = run(HOME, probe_match(100.1), until=102.0)
     guard.seen_devices()
-    for item in rtsp_answer(200.1):
+    for item in probe_match(200.1):
         guard.feed(item)  # type: ignore[arg-type]
     guard.seen_devices()
     told = [one.detail for one in guard.tick(201.0) if isinstance(one, Notice) and one.what == "new-device"]
     assert len(told) == 1
     assert LAPTOP_MAC in told[0]
     known = Guard(HOME, speakers=(LAPTOP_MAC,))
-    for item in rtsp_answer(100.1):
+    for item in probe_match(100.1):
         known.feed(item)  # type: ignore[arg-type]
     known.seen_devices()
     assert not [one for one in known.tick(101.0) if isinstance(one, Notice) and one.what == "new-device"]
