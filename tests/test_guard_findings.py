@@ -22,6 +22,7 @@ from tests.traffic import (
 )
 
 CAMERA = (CAMERA_MAC, CAMERA_IP, 40001)
+OTHER_MAC = "02:00:00:00:00:77"
 ROUTER = (GATEWAY_MAC, GATEWAY_IP, 5351)
 
 
@@ -136,7 +137,7 @@ def test_a_first_talk_is_kept_in_the_log_and_not_told_on_the_first_day(
 def test_a_device_that_speaks_like_a_camera_and_is_not_guarded_is_said_once() -> None:
     def probe_match(at: float) -> list[object]:
         asker = (GATEWAY_MAC, GATEWAY_IP, 40000)
-        return [datagram(at, (LAPTOP_MAC, LAPTOP_IP, 3702), asker, b"<Types>dn:NetworkVideoTransmitter</Types>")]
+        return [datagram(at, (OTHER_MAC, LAPTOP_IP, 3702), asker, b"<Types>dn:NetworkVideoTransmitter</Types>")]
 
     guard, _ = run(HOME, probe_match(100.1), until=102.0)
     guard.seen_devices()
@@ -145,8 +146,8 @@ def test_a_device_that_speaks_like_a_camera_and_is_not_guarded_is_said_once() ->
     guard.seen_devices()
     told = [one.detail for one in guard.tick(201.0) if isinstance(one, Notice) and one.what == "new-device"]
     assert len(told) == 1
-    assert LAPTOP_MAC in told[0]
-    known = Guard(HOME, speakers=(LAPTOP_MAC,))
+    assert OTHER_MAC in told[0]
+    known = Guard(HOME, speakers=(OTHER_MAC,))
     for item in probe_match(100.1):
         known.feed(item)  # type: ignore[arg-type]
     known.seen_devices()
