@@ -92,7 +92,7 @@ def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, 
         return NOT_MINE, ()
     state, up = state or State(), chunk.up
     half = Half(lost=True) if chunk.gap else _side(state, up).half
-    half = half._replace(tail=half.tail + chunk.data)
+    half = half._replace(tail=half.tail + chunk.data, textless=False)
     surely_at_start = not half.lost and not half.guess
     if not state.known and not rtsp_framing.may_be_rtsp(half):
         return NOT_MINE, ()

@@ -57,7 +57,7 @@ Piece = Message | Media | Odd
 class Half(NamedTuple):
     """One direction: unread bytes, bytes still to pass over, whether we look for a start. `frames`: media frames one
     behind the other; `guess`: the start we stand at was found by its looks; `keep`: how many bytes of the body that is
-    passed over are put into `kept`."""
+    passed over are put into `kept`; `textless`: no message start is in the tail, so nobody looks for one again."""
 
     tail: bytes = b""
     skip: int = 0
@@ -66,6 +66,7 @@ class Half(NamedTuple):
     guess: bool = False
     keep: int = 0
     kept: bytes = b""
+    textless: bool = False
 
 
 def may_be_rtsp(half: Half) -> bool:
@@ -100,17 +101,20 @@ def step(half: Half) -> tuple[Half, list[Piece]]:
         if data[:1] in (b"\r", b"\n"):
             return half._replace(tail=data.lstrip(b"\r\n")), []
         return _get_lost(half, "rtsp-start")
-    found = _TEXT.search(data) or _FRAME.search(data)
+    text = None if half.textless else _TEXT.search(data)
+    found = text or _FRAME.search(data)
     if found is None:
         return half._replace(tail=data[-_LONGEST_START:]), []
-    return half._replace(tail=data[found.start() :], lost=False, guess=True), []
+    return half._replace(tail=data[found.start() :], lost=False, guess=True, textless=text is None), []
 
 
 def _pass_over(half: Half) -> tuple[Half, list[Piece]]:
     """A body, or the rest of a frame; but a frame that was a guess hides no message."""
     data = half.tail
-    if half.guess and (found := _TEXT.search(data)) and found.start() < half.skip:
-        return half._replace(tail=data[found.start() :], skip=0), []
+    if half.guess and not half.textless:
+        found = _TEXT.search(data, 0, half.skip + _LONGEST_START)
+        if found and found.start() < half.skip:
+            return half._replace(tail=data[found.start() :], skip=0), []
     passed = min(half.skip, len(data))
     kept = half.kept + data[: min(passed, half.keep - len(half.kept))]
     return half._replace(tail=data[passed:], skip=half.skip - passed, kept=kept), []

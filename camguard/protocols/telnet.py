@@ -28,7 +28,7 @@ _IAC, _SB, _SE = 0xFF, 0xFA, 0xF0
 _NEW_ENVIRON = 39
 _USER = re.compile(rb"(?:\x00|\x03)USER\x01([^\x00-\x03]{1,64})")  # RFC 1572: VAR "USER" VALUE name
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|.)")
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]{0,20}[A-Za-z]|\][^\x07\x1b]{0,200}\x07|.)")
 _ASKS_NAME = re.compile(r"(?i)(?:login|user ?name|user ?id|user|account)(?: ?name)?\s*:\s*$")
 _ASKS_PASSWORD = re.compile(r"(?i)pass(?:word|wd|code|phrase)[^:>]{0,40}:\s*$")
 _REFUSED = re.compile(

@@ -180,3 +180,12 @@ def test_the_camera_as_a_client() -> None:
     state, readings = run(telnet.read, whole([(not up, data) for up, data in PASSWORD]))
     assert [one.from_server for one in readings] == [False]
     assert state is not NOT_MINE
+
+
+def test_escapes_without_an_end_are_passed_over_at_once() -> None:
+    """Each of them searched all that came behind it; a window's title is still none of the text."""
+    assert telnet._last_line("\x1b]0;cam\x07login: ") == "login: "
+    assert telnet._last_line("\x1b[1;31mlogin:\x1b[0m ") == "login: "
+    pattern = telnet._ESCAPES.pattern
+    assert "*" not in pattern
+    assert "+" not in pattern
