@@ -1,8 +1,8 @@
 """Fuzz input -> what a reader gets: chunks with sides, cuts and gaps. And back, so that real talk can be a seed.
 
 MARK stands before each part; the byte behind it says who speaks (1), whether bytes before it are missing (2), and into
-which pieces the part is cut (SIZES; 0: none, -16: it comes sixteen times). Any bytes are a valid input, and bytes put
-in or taken out by a mutation change little: nothing has a length.
+which pieces the part is cut (SIZES; 0: none; -16: it comes sixteen times; FILL: again and again in one piece). Any
+bytes are a valid input, and bytes put in or taken out by a mutation change little: nothing has a length.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,8 @@ from camguard.events import Chunk
 T = TypeVar("T")
 
 MARK = b"\xf5\x9e"
-SIZES = (0, 1, 2, 7, 64, 500, 1400, -16)
+FILL = -1
+SIZES = (0, 1, 2, 7, 64, 500, FILL, -16)
 CHUNKS_MAX, BYTES_MAX, CHUNK_MAX = 300, 64 * 1024, 4096
 
 
@@ -30,7 +31,12 @@ def chunks(data: bytes, most: int = CHUNKS_MAX) -> Iterator[Chunk]:
     left, given = most, 0
     for control, said in parts(data):
         size = SIZES[control >> 2 & 7] or len(said)
-        pieces = [said] * -size if size < 0 else [said[at : at + size] for at in range(0, len(said), size)]
+        if size == FILL:
+            pieces = [said * max(1, CHUNK_MAX // len(said))]
+        elif size < 0:
+            pieces = [said] * -size
+        else:
+            pieces = [said[at : at + size] for at in range(0, len(said), size)]
         for number, piece in enumerate(pieces):
             left, given = left - 1, given + len(piece)
             if left < 0 or given > BYTES_MAX:
