@@ -61,26 +61,37 @@ class Home:
     local: tuple[str, ...] = ()
     gateway: str | None = None
 
+    learn_days: int = 0
+
+
+#: The owner's devices whose volumes are counted, at most.
+OWNERS_MAX = 32
 
 class Host(NamedTuple):
-    """A guarded camera as the ledger knows it: `number` stands in FlowKey.host. `mac` 6 bytes or None, `ips` packed."""
+    """Whom the ledger counts: `number` stands in FlowKey.host. `mac` 6 bytes or None, `ips` packed. `read`: a camera;
+    else a device of the owner's, whose volumes are counted and nothing of which is ever read."""
 
     number: int
     name: str
     mac: bytes | None
     ips: tuple[bytes, ...]
 
+    read: bool = True
 
 def hosts_of(home: Home) -> tuple[Host, ...]:
-    """The cameras of `home`, numbered from 1 in the order of the file."""
+    """The cameras of `home`, numbered from 1 in the order of the file, then the owner's devices that have a MAC."""
+    macs = {camera.mac for camera in home.cameras}
+    owners = [device for device in home.devices if device.owner and device.mac and device.mac not in macs]
+    counted: tuple[Camera | Device, ...] = (*home.cameras, *owners[:OWNERS_MAX])
     return tuple(
         Host(
             number,
-            camera.name,
-            bytes.fromhex(camera.mac.replace(":", "")) if camera.mac else None,
-            tuple(ipaddress.ip_address(ip).packed for ip in camera.ips),
+            one.name,
+            bytes.fromhex(one.mac.replace(":", "")) if one.mac else None,
+            tuple(ipaddress.ip_address(ip).packed for ip in one.ips),
+            isinstance(one, Camera),
         )
-        for number, camera in enumerate(home.cameras, start=1)
+        for number, one in enumerate(counted, start=1)
     )
 
 

@@ -63,7 +63,8 @@ struct flow {
 	__u8 peer_mac[6];
 };
 
-/* One camera. kernel.py reads these bytes: _BOOK there. `other`: what has no entry in `flows`. */
+/* One camera, or a device of the owner's. kernel.py reads these bytes: _BOOK there. `other`: what has no entry in
+ * `flows`. `unread`: user space sets it for a device of the owner's, which is counted and never handed up. */
 struct book {
 	__u64 wire_up, wire_down, packets_up, packets_down; /* all of the camera, always exact */
 	__u64 other_wire_up, other_wire_down, other_payload_up, other_payload_down, other_packets_up, other_packets_down;
@@ -74,7 +75,7 @@ struct book {
 	__u64 created; /* entries in `flows`, ever */
 	__u32 window;
 	__u16 used[7]; /* flags, openings, later: down, up; the link's talk (book 0, whose other six are of all cameras) */
-	__u8 other_first_up, pad;
+	__u8 other_first_up, unread;
 	__u8 other_mac[6];
 };
 
@@ -836,6 +837,8 @@ INLINE int account(struct __sk_buff *skb, struct work *work, int up)
 		if (!flow) {
 			ADD(book->overflow, 1);
 			count_other(work, book, up);
+			if (book->unread)
+				return 0;
 			return up ? hands_up_sent_other(skb, work, book) : hands_up_received_other(skb, work, book);
 		}
 	}
@@ -851,7 +854,7 @@ INLINE int account(struct __sk_buff *skb, struct work *work, int up)
 			if (work->proto == TCP || work->proto == UDP)
 				pause(work, flow);
 		}
-		return hands_up_sent(skb, work, book, flow);
+		return book->unread ? 0 : hands_up_sent(skb, work, book, flow);
 	}
 	ADD(flow->wire_down, work->wire);
 	ADD(flow->packets_down, work->segments);
@@ -859,7 +862,7 @@ INLINE int account(struct __sk_buff *skb, struct work *work, int up)
 		flow->flags_down |= work->flags;
 	if (work->length)
 		ADD(flow->payload_down, work->length);
-	return hands_up_received(skb, work, book, flow);
+	return book->unread ? 0 : hands_up_received(skb, work, book, flow);
 }
 
 FUNCTION int account_up(struct __sk_buff *skb, struct work *work)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from camguard.capture.bpf import Loaded, Map, NoLedger, load
-from camguard.capture.ledger import CAPACITY, THIN, THIN_IDLE_S, idle_s, is_crowded, share_of
+from camguard.capture.ledger import CAPACITY, THIN, THIN_IDLE_S, crowds, idle_s, shares
 from camguard.capture.tap import Tap, choose
 from camguard.errors import CaptureError
 from camguard.events import FLOW_KEY, FlowCount, Frame, Host, Interface, pack_key
@@ -36,6 +36,7 @@ _SUMS = 48
 _PEEK = struct.Struct("=56xQ18xBBxBBB8x")  # last_ns, flags up, flags down, protocol, payload packets up, down
 # struct book: the camera's sums; what has no entry; first, last; overflow, spent, malformed, created; first up, MAC
 _BOOK = struct.Struct("=4Q6QQQ4Q18xBx6s6x")
+_UNREAD = struct.Struct("=147xB12x")  # of a device of the owner's: counted, never handed up
 
 #: The kernel's coarse clock is up to 10 ms behind; entries that were touched since the last read less this are read.
 _SLACK_NS = 100_000_000
@@ -95,18 +96,21 @@ class KernelLedger:
         ):  # first nobody counts for them any more, else their traffic makes new entries
             _fill(self._loaded.maps[name], dict(_ends(stay, name)))
         self._forget({host.number for host in self._hosts if host not in stay})
+        for host in hosts:
+            if host not in stay and not host.read:
+                self._books.put(struct.pack("=I", host.number), _UNREAD.pack(1))
         for name in ("macs", "addresses"):
             _fill(self._loaded.maps[name], dict(_ends(hosts, name)))
         routed = any(host.mac is None for host in hosts)
         self._loaded.maps[".bss"].put(bytes(4), struct.pack("=Q", routed))
         self._hosts = tuple(hosts)
-        self._share = share_of(self._capacity, len(hosts))
+        self._shares = shares(self._capacity, hosts)
         for host in hosts:
             self._deleted.setdefault(host.number, 0)
             self._give_room(host.number)
 
     def _give_room(self, number: int) -> None:
-        self._rooms.put(struct.pack("=I", number), struct.pack("=QQ", self._deleted[number], self._share))
+        self._rooms.put(struct.pack("=I", number), struct.pack("=QQ", self._deleted[number], self._shares[number]))
 
     def _forget(self, numbers: set[int]) -> None:
         """Empty the table of these cameras: their numbers get another meaning."""
@@ -159,7 +163,12 @@ class KernelLedger:
                     idle = (now_ns - last_ns) / 1e9
                     if len(over) < _MOST_GONE and (
                         idle > idle_s(proto, flags_up, flags_down)
-                        or (crowded and up + down <= THIN and idle > THIN_IDLE_S)
+                        or (
+                            crowded
+                            and up + down <= THIN
+                            and idle > THIN_IDLE_S
+                            and bytes(keys[place * 24 : place * 24 + 2]) in crowded
+                        )
                     ):
                         over.append(bytes(keys[place * 24 : place * 24 + 24]))
                         continue
@@ -196,14 +205,12 @@ class KernelLedger:
             bool(first_up), self._macs.get(mac, mac), closed,
         )  # fmt: skip
 
-    def _crowds(self) -> tuple[bool, set[bytes]]:
-        """Whether three quarters of the table, or of one camera's share, are used; and the cameras that use more than
-        half of their share, as their keys begin."""
+    def _crowds(self) -> tuple[set[bytes], set[bytes]]:
+        """The hosts that must make room, and those that use more than half of their share, as their keys begin."""
         used = {host.number: self._book(host.number)[15] - self._deleted[host.number] for host in self._hosts}
-        crowded = is_crowded(sum(used.values()), self._capacity) or is_crowded(
-            max(used.values(), default=0), self._share
-        )
-        return crowded, {struct.pack("=H", number) for number, count in used.items() if count > self._share // 2}
+        crowded = crowds(self._hosts, used, self._shares, self._capacity)
+        flooded = {number for number, count in used.items() if count > self._shares[number] // 2}
+        return {struct.pack("=H", number) for number in crowded}, {struct.pack("=H", number) for number in flooded}
 
     def _take_away(self, at: float, keys: list[bytes]) -> Iterator[FlowCount]:
         """Forget these connections; the last word of each."""

@@ -15,11 +15,12 @@ differential test holds the two together. The rules, in one place for both:
   SSDP, WS-Discovery, NAT-PMP and PCP of everybody, malformed frames, later packets that begin like a request or an
   answer, up to two packets to the camera behind a POST or PUT (its body), and short ones: from peer to camera, and both
   ways in a line dialogue (telnet, FTP, SSH); within budgets (budget.py).
+- The owner's devices (Host.read is False) are counted as cameras are, and nothing is handed up on their account.
 """
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from camguard.capture import budget
 from camguard.capture.budget import (
@@ -59,14 +60,31 @@ _PLAIN = struct.Struct("!12sHBxH2xHxB2x12s").unpack_from
 _MOST_KNOWN = 65_536
 
 
-def share_of(capacity: int, hosts: int) -> int:
-    """The entries that one camera may hold: a flood on one camera's door must not blind the guard for the others."""
-    return capacity if hosts < 2 else capacity // 4
+def shares(capacity: int, hosts: Iterable[Host]) -> dict[int, int]:
+    """The entries that each host may hold: a flood on one camera's door must not blind the guard for the others, and
+    what the owner's devices do never crowds out a camera: all of them together hold an eighth."""
+    listed = tuple(hosts)
+    unread = sum(not host.read for host in listed)
+    of_devices = capacity // 8
+    alone = len(listed) - unread < 2
+    of_camera = (capacity - of_devices if unread else capacity) if alone else capacity // 4
+    return {host.number: of_camera if host.read else of_devices // unread for host in listed}
 
 
 def is_crowded(used: int, room: int) -> bool:
     """Whether three quarters are used."""
     return used > room * 3 // 4
+
+
+def crowds(hosts: Iterable[Host], used: Mapping[int, int], share: Mapping[int, int], capacity: int) -> set[int]:
+    """Who must make room: everybody when three quarters of the table or of one camera's share are used, else the
+    owner's devices that use so much of theirs. `used`, `share`: entries of each host."""
+    listed = tuple(hosts)
+    if is_crowded(sum(used.values()), capacity) or any(
+        host.read and is_crowded(used[host.number], share[host.number]) for host in listed
+    ):
+        return {host.number for host in listed}
+    return {host.number for host in listed if is_crowded(used[host.number], share[host.number])}
 
 
 def idle_s(proto: int, flags_up: int, flags_down: int) -> float:
@@ -120,12 +138,12 @@ class _Flow:
 
 
 class _Book:
-    """One camera: its share of the table, its budget, and its zero-key entry."""
+    """One host: how many entries it has, its budget, whether it is read, and its zero-key entry."""
 
-    __slots__ = ("budget", "entries", "number", "other")
+    __slots__ = ("budget", "entries", "number", "other", "read")
 
-    def __init__(self, number: int) -> None:
-        self.number, self.entries, self.budget = number, 0, budget.of_camera()
+    def __init__(self, number: int, read: bool) -> None:
+        self.number, self.read, self.entries, self.budget = number, read, 0, budget.of_camera()
         self.other: _Flow | None = None
 
 
@@ -146,8 +164,8 @@ class Ledger:
         listed = tuple(hosts)
         self._hosts = Hosts(listed)
         self._spent_before += sum(book.budget.spent for book in self._books.values())
-        self._books = {host.number: _Book(host.number) for host in listed}
-        self._share = share_of(self._capacity, len(listed))
+        self._listed, self._share = listed, shares(self._capacity, listed)
+        self._books = {host.number: _Book(host.number, host.read) for host in listed}
         self._flows: dict[bytes, _Flow] = {}
         self._changed: dict[bytes, _Flow] = {}
         # plain frames that were decoded once -> whose they are: protocol, MACs, addresses and ports -> entry, book, up
@@ -277,7 +295,7 @@ class Ledger:
         key = flow_key(book.number, up, packet)
         flow = self._flows.get(key)
         if flow is None:
-            if len(self._flows) >= self._capacity or book.entries >= self._share:
+            if len(self._flows) >= self._capacity or book.entries >= self._share[book.number]:
                 self._counters["flows-overflow"] += 1
                 return None
             dns = 53 in (packet.sport, packet.dport)
@@ -311,6 +329,8 @@ class Ledger:
         self, book: _Book, flow: _Flow | None, up: bool, at: float, proto: int, flags: int, length: int, start: bytes
     ) -> bool:
         """Whether the content of this TCP or UDP packet (its first bytes: `start`) is worth reading and affordable."""
+        if not book.read:
+            return False
         if length and flow is not None and (flow.said_up if up else flow.said_down) < FIRST:
             if up:
                 flow.said_up += 1
@@ -353,10 +373,12 @@ class Ledger:
     def collect(self, at: float) -> list[FlowCount]:
         """What every connection did since the last collect, and the last word of those that are forgotten at `at`."""
         changed, self._changed = self._changed, {}
-        crowded = is_crowded(len(self._flows), self._capacity) or any(
-            is_crowded(book.entries, self._share) for book in self._books.values()
-        )
-        gone = [flow for flow in self._flows.values() if flow.is_over(at, crowded)]
+        used = {number: book.entries for number, book in self._books.items()}
+        crowded = crowds(self._listed, used, self._share, self._capacity)
+        if crowded:
+            gone = [flow for flow in self._flows.values() if flow.is_over(at, unpack_key(flow.key).host in crowded)]
+        else:
+            gone = [flow for flow in self._flows.values() if flow.is_over(at, False)]
         for flow in gone:
             flow.gone = True
             changed.pop(flow.key, None)

@@ -62,6 +62,7 @@ def ip(text: str) -> bytes:
 
 
 HOSTS = (Host(1, "porch", mac(CAM), ()), Host(2, "yard", mac(CAM2), ()), Host(3, "routed", None, (ip("192.168.9.9"),)))
+PHONE = Host(4, "phone", mac(PEER), (), read=False)
 
 Sums = dict[bytes, list[object]]
 
@@ -159,6 +160,28 @@ def crafted() -> Iterator[Packet]:
     yield Ether(src=NOBODY, dst=GATE) / IP(src="192.168.9.9", dst=PEER4) / UDP(sport=31, dport=32) / Raw(b"by address")
     yield Ether(src=GATE, dst=NOBODY) / IP(src=PEER4, dst="192.168.9.9") / TCP(sport=32, dport=31) / Raw(b"by address")
     yield Ether(src=NOBODY, dst=GATE) / IP(src="192.168.1.99", dst=PEER4) / UDP(sport=31, dport=32) / Raw(b"not ours")
+    yield from of_the_phone()
+
+
+def of_the_phone() -> Iterator[Packet]:
+    """What would be handed up if it were a camera's."""
+    out, back = Ether(src=PEER, dst=GATE), Ether(src=GATE, dst=PEER)
+    yield out / IP(src="192.168.1.21", dst=PEER4) / TCP(sport=4000, dport=80, flags="S")
+    yield back / IP(src=PEER4, dst="192.168.1.21") / TCP(sport=80, dport=4000, flags="SA")
+    yield (
+        out / IP(src="192.168.1.21", dst=PEER4) / TCP(sport=4000, dport=80, flags="PA") / Raw(b"GET / HTTP/1.1\r\n\r\n")
+    )
+    yield back / IP(src=PEER4, dst="192.168.1.21") / TCP(sport=80, dport=4000, flags="PA") / Raw(b"HTTP/1.1 200 OK\r\n")
+    yield out / IP(src="192.168.1.21", dst=PEER4) / UDP(sport=5000, dport=53) / DNS(qd=DNSQR(qname="private.example"))
+    yield back / IP(src=PEER4, dst="192.168.1.21") / UDP(sport=53, dport=5000) / DNS(qr=1, qd=DNSQR(qname="x.example"))
+    yield from (back / part for part in fragment(IP(src=PEER4, dst="192.168.1.21") / UDP() / Raw(bytes(4000)), 1400))
+    yield out / IP(src="192.168.1.21", dst=PEER4) / ICMP() / Raw(bytes(40))
+    yield Ether(src=PEER, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=PEER, psrc="192.168.1.21", pdst=CAM4)  # as of everybody
+    lan = Ether(src=PEER, dst=CAM) / IP(src="192.168.1.21", dst=CAM4)  # the camera's own account
+    yield lan / TCP(sport=4001, dport=554, flags="PA") / Raw(b"PLAY rtsp://x/ RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+    yield (
+        Ether(src=CAM, dst=PEER) / IP(src=CAM4, dst="192.168.1.21") / TCP(sport=554, dport=4001, flags="A") / Raw(b"x")
+    )
 
 
 def lies() -> Iterator[bytes]:
@@ -238,10 +261,62 @@ def without_times(sums: Sums) -> Sums:
     return {key: [*row[:6], *row[8:]] for key, row in sums.items()}
 
 
-def test_every_kind_of_frame_counts_the_same_in_kernel_and_twin() -> None:
-    kernel, twin = compare(to_bytes(crafted()), HOSTS)
+@pytest.mark.parametrize("hosts", [HOSTS, (*HOSTS, PHONE)], ids=["cameras", "and the owner's phone"])
+def test_every_kind_of_frame_counts_the_same_in_kernel_and_twin(hosts: tuple[Host, ...]) -> None:
+    kernel, twin = compare(to_bytes(crafted()), hosts)
     assert without_times(kernel) == without_times(twin)
     assert len(kernel) > 20
+    assert any(key[0] == PHONE.number for key in kernel) == (PHONE in hosts)
+
+
+def test_what_the_owners_phone_says_is_counted_and_never_handed_up() -> None:
+    """Nothing but what is read of everybody: its ARP, and its talk with a camera, which is the camera's."""
+    frames = to_bytes(of_the_phone())
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], (*HOSTS, PHONE)), wire.Sender(near)
+        for data in frames:
+            sender.send(data)
+        time.sleep(0.25)
+        assert [frame.data for frame in waiting(source)] == frames[-3:]
+        up, down, packets_up, packets_down = source.totals()[PHONE.number]
+        assert (up + down, packets_up + packets_down) == (sum(map(len, frames)), len(frames))
+        assert source.counters()["budget-spent"] == 0
+        source.set_hosts([*HOSTS, PHONE._replace(name="nursery", read=True)])  # now it is a camera
+        sender.send(frames[0])
+        source.set_hosts([*HOSTS, PHONE])
+        sender.send(frames[0])
+        time.sleep(0.25)
+        assert [frame.data for frame in waiting(source)] == frames[:1]
+        assert list(source.totals()[PHONE.number]) == [len(frames[0]), 0, 1, 0]
+        sender.close()
+        source.close()
+
+
+def test_a_flood_of_the_owners_phone_leaves_cameras_their_room() -> None:
+    """All devices together hold an eighth of the table, and what they push out is their own."""
+    hosts, peer = (*HOSTS, PHONE), mac(PEER)
+    flood = [wire.udp4(peer, mac(GATE), ip("192.168.1.21"), ip(PEER4), 1 + n, 6000, b"x") for n in range(20_000)]
+    late = wire.tcp4(mac(GATE), mac(CAM2), ip(PEER4), ip(CAM4B), 777, 554, 2, b"")
+    thin = wire.udp4(mac(CAM), mac(GATE), ip(CAM4), ip(PEER4), 5000, 6000, bytes(100))
+    sums: Sums = {}
+    closed: set[bytes] = set()
+    with wire.pair() as (near, far):
+        source, sender = open_kernel([far], hosts), wire.Sender(near)
+        sender.send(thin)
+        sender.prepare(flood).send()
+        sender.send(late)
+        time.sleep(2.5)
+        for _ in range(4):
+            counts = list(source.collect(time.monotonic()))
+            add(sums, counts)
+            closed.update(count.key for count in counts if count.closed)
+        made, overflow = source.totals(), source.counters()["flows-overflow"]
+        sender.close()
+        source.close()
+    assert overflow == 20_000 - 65_536 // 8
+    assert made[PHONE.number][2] == 20_000
+    assert pack_key(2, 6, 554, 777, ip(PEER4)) in sums
+    assert {key[0] for key in closed} == {PHONE.number}, "a camera's connection is not pushed out for it"
 
 
 def test_frames_that_lie_count_the_same() -> None:

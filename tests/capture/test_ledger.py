@@ -11,7 +11,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
 from camguard.capture import budget, ledger
-from camguard.capture.ledger import Ledger, run
+from camguard.capture.ledger import Ledger, run, shares
 from camguard.events import FlowCount, Frame, Host, pack_key
 
 CAM, YARD, GATE, NOBODY = "02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:fe", "02:00:00:00:00:77"
@@ -81,6 +81,33 @@ def test_a_packet_between_two_cameras_counts_for_both() -> None:
     counts = {count.key: count for count in book.collect(1.0)}
     assert counts[pack_key(1, 17, 1, 2, ip(C))].wire_up == 43
     assert counts[pack_key(2, 17, 2, 1, ip(A))].wire_down == 43
+
+
+def test_the_owners_devices_are_counted_and_not_handed_up() -> None:
+    book = Ledger([PORCH, Host(2, "phone", mac(YARD), (), read=False)])
+    ask = Ether(src=YARD, dst=GATE) / IP(src=C, dst=B) / TCP(sport=9, dport=80, flags="PA") / Raw(b"GET / HTTP/1.1\r\n")
+    assert not any(book.packet(frame(ask, at)) for at in (0.1, 0.2))
+    assert book.packet(frame(Ether(src=YARD, dst=CAM) / IP(src=C, dst=A) / TCP(sport=9, dport=80, flags="S"), 0.3))
+    assert book.packet(frame(Ether(src=YARD, dst="ff:ff:ff:ff:ff:ff") / ARP(hwsrc=YARD, psrc=C, pdst=A), 0.4))
+    sums = {count.key: count.packets_up for count in book.collect(1.0)}
+    assert sums[pack_key(2, 6, 9, 80, ip(B))] == 2
+    assert book.counters()["budget-spent"] == 0
+
+
+def test_the_owners_devices_never_crowd_out_a_camera() -> None:
+    hosts = [PORCH, *(Host(2 + n, f"phone {n}", bytes((2, 0, 0, 0, 9, n)), (), read=False) for n in range(3))]
+    assert shares(80, hosts) == {1: 70, 2: 3, 3: 3, 4: 3}
+    assert shares(80, [PORCH]) == {1: 80}
+    book = Ledger(hosts[:2], capacity=80)
+    for port in range(1, 31):
+        packet = Ether(src="02:00:00:00:09:00", dst=GATE) / IP(src=C, dst=B) / UDP(sport=port, dport=2)
+        book.packet(frame(packet, 0.5))
+        book.packet(frame(UP / IP(src=A, dst=B) / UDP(sport=port, dport=2), 0.5))
+    keys = [count.key for count in book.collect(1.0)]
+    assert sum(key[0] == 1 for key in keys) == 30
+    assert sum(key[0] == 2 for key in keys) == 10 + 1  # and what found no room, under the zero key
+    gone = [count.key[0] for count in book.collect(4.0) if count.closed]
+    assert gone == [2] * 10, "the phone makes room for itself, the camera's stay"
 
 
 def test_cameras_known_by_address_and_new_cameras_after_a_reload() -> None:
