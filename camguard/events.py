@@ -418,8 +418,10 @@ DecisionWord = Literal["allow", "revoke", "watching", "silence", "presence"]
 class Wish:
     """What somebody asks the guard to decide; wishes.py reads it from the spool. `who`: origin, "terminal, bob".
 
-    allow: `alert` (id), `mode`, `for_s`; revoke: `decision`; watching and silence: `camera` (None: all), `for_s`;
-    silence may name one `alert`; presence: `device` and `home`.
+    allow: `alert` (id), `mode`, `for_s`, `when` (hours as schedule.py reads them); revoke: `decision`; watching and
+    silence: `camera` (None: all), `for_s`;
+    silence may name one `alert`; presence: `device` and `home`; learn: `habit` (its number), `mode` (accept, undo,
+    forget), and with accept narrower hours as `when`.
     """
 
     id: str
@@ -437,7 +439,9 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided. `until`: wall clock, None for no end; `peer`: whom an allow is about, as known then; `about`:
-    the matter (alert's type and key) where it is about no viewer, such as a way in.
+    the matter (alert's type and key) where it is about no viewer, such as a way in. `when`: the hours in which an allow
+    counts; `private`: it answers a privacy alert, and counts in privacy hours, too. `used`: "once" is over with this;
+    told again, with `time` as the moment of that.
 
     `number` is how the owner names it (`camguard allow --revoke 3`); `wish`: the wish's id, so that a repeat is one.
     """
@@ -445,6 +449,8 @@ class Decision:
     number: int
     time: float
     wish: str
+    habit: int | None = None
+    when: str | None = None
     who: str
     what: DecisionWord
     camera: str | None = None
@@ -468,6 +474,10 @@ class SeenDevice:
     """A device seen on the link. `speaks_camera`: it answered like a camera (RTSP, ONVIF, a maker's discovery)."""
 
     mac: str
+    when: str | None = None
+    private: bool = False
+    used: bool = False
+    habit: int | None = None
     ips: tuple[str, ...]
     name: str | None
     first_time: float

@@ -32,7 +32,7 @@ ASK_AGAIN_S = 0.1
 
 #: do -> keys beside "do", "id" and "who"
 KEYS: dict[str, tuple[str, ...]] = {
-    "allow": ("alert", "mode", "for_s"),
+    "allow": ("alert", "mode", "for_s", "when"),
     "revoke": ("decision",),
     "watching": ("camera", "for_s"),
     "silence": ("camera", "for_s", "alert"),
@@ -321,6 +321,7 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "camera": _is_text,
     "device": _is_text,
     "home": lambda value: isinstance(value, bool),
+    "when": lambda value: isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable(),
 }
 _NEEDED = {"allow": ("alert", "mode"), "revoke": ("decision",), "presence": ("device", "home")}
 

@@ -1,14 +1,18 @@
 """What the owner has allowed, and for how long. In: Decisions and Sessions; out: the reason a viewing is fine, or None.
 
 Ends are kept on the guard's own clock: "for 2 hours" is two hours, whatever happens to the wall clock. A permission is
-as small as its words: one camera and one viewer; "once" covers the viewing that goes on and nothing after it; "I am
-watching now" explains the next viewer of a camera, one at a time however often it is said, and nobody who was told of
-before.
+as small as its words: one camera and one viewer, in the hours it names; "once" covers the viewing that goes on and
+nothing after it, also where the guard is started again in the middle; "I am watching now" explains the next viewer of a
+camera, one at a time however often it is said, and nobody who was told of before. In privacy hours only what was said
+in answer to a privacy alert counts, and "once".
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 from camguard.events import VIEWING, Alert, Decision, Peer, Session, Wish
+from camguard.judge import schedule
 
 PERMISSIONS_MAX = 1000
 DAY_S = 86_400.0
@@ -17,20 +21,35 @@ LONGEST_S = {"allow": 366 * DAY_S, "watching": 4 * 3600.0, "silence": DAY_S, "pr
 DEFAULT_S = {"watching": 1800.0, "silence": 3600.0}
 #: Origins that somebody at the guard's own machine or page speaks from.
 LOCAL = ("terminal", "page")
+#: Alerts that a permission which lasts would make dangerous -> why it can only be settled once.
+ONLY_ONCE = {
+    "camera-attacks": "that a camera contacts many strangers",
+    "default-password": "a maker's password",
+}
 
 
 @dataclass(slots=True)
 class _Permission:
+    """`covers`: the sessions that "once" means; none yet where it `waits`: the guard was started again, and the viewing
+    that went on is to show itself; since when it does, `since_at`."""
+
     decision: Decision
     until_at: float | None
-    covers: set[str] = field(default_factory=set)
+    covers: set[str]
+    windows: tuple[schedule.Window, ...] = ()
+    waits: bool = False
+    since_at: float | None = None
 
 
 class Permissions:
-    """What holds now; capped. `now` and `until_at` are seconds on the guard's clock."""
+    """What holds now; capped. `now` and `until_at` are seconds on the guard's clock, `wall` gives the wall clock; the
+    caller sets `zone`, the home's. `resume_s`: how long "once" waits for its viewing after a start."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[float], float] = float, *, resume_s: float = 60.0) -> None:
+        self.zone = ZoneInfo("UTC")
+        self._wall, self._resume_s = wall, resume_s
         self._held: dict[int, _Permission] = {}
+        self._used: list[Decision] = []
         #: Who "I am watching" means, by camera: one viewer, with his viewings that go on.
         self._watching: dict[str, tuple[str, set[str]]] = {}
         #: Viewings that were told as unexpected: "I am watching now" is about the next one.
@@ -43,7 +62,7 @@ class Permissions:
         return len(self._held) >= PERMISSIONS_MAX
 
     def take(self, decision: Decision, until_at: float | None, covers: frozenset[str] = frozenset()) -> None:
-        """Keeps a decision; `covers`: the sessions that "once" means."""
+        """Keeps a decision; `covers`: the sessions that "once" means, none where it is of an earlier run."""
         if decision.what == "revoke" and decision.revokes is not None:
             self._held.pop(decision.revokes, None)
         elif decision.what in ("allow", "watching", "silence"):
@@ -56,7 +75,9 @@ class Permissions:
             if self.is_full:
                 self.counters["permissions-refused"] += 1
                 return
-            self._held[decision.number] = _Permission(decision, until_at, set(covers))
+            windows = schedule.parse(decision.when) if decision.when else ()
+            waits = decision.mode == "once" and not covers
+            self._held[decision.number] = _Permission(decision, until_at, set(covers), windows, waits)
 
     def knows(self, number: int) -> bool:
         """Whether that decision still holds."""
@@ -68,17 +89,15 @@ class Permissions:
             return None
         for permission in self._held.values():
             decision = permission.decision
-            if decision.what == "silence" or (permission.until_at is not None and now >= permission.until_at):
-                continue
-            if decision.camera not in (None, session.camera):
+            if decision.what == "silence" or not self._counts(permission, session.camera, now):
                 continue
             if decision.what == "watching":
                 if not private and session.id not in self._told and self._watches(session):
                     return f"you said that you are watching (decision {decision.number})", decision
             elif decision.mode == "once":
-                if session.id in permission.covers:
+                if self._is_that_viewing(permission, session):
                     return f"you said that it was you (decision {decision.number})", decision
-            elif decision.peer and is_same_viewer(decision.peer, session.peer):
+            elif (decision.private or not private) and decision.peer and is_same_viewer(decision.peer, session.peer):
                 return f"you allowed it (decision {decision.number})", decision
         self._told.add(session.id)
         return None
@@ -87,8 +106,8 @@ class Permissions:
         """Why this login is fine, in words: who may view may log in. Where nobody is "watching" yet only one that
         `worked` may be meant: a guess is not."""
         for permission in self._held.values():
-            decision, until_at = permission.decision, permission.until_at
-            if decision.camera not in (None, camera) or (until_at is not None and now >= until_at):
+            decision = permission.decision
+            if not self._counts(permission, camera, now):
                 continue
             if decision.what == "watching":
                 viewer = self._watching[camera][0] if camera in self._watching else None
@@ -114,18 +133,45 @@ class Permissions:
             going_on.discard(session.id)
             if not going_on:
                 del self._watching[session.camera]
-        for number, permission in list(self._held.items()):
-            permission.covers.discard(session.id)
-            if permission.decision.mode == "once" and not permission.covers:
-                del self._held[number]
+        for permission in list(self._held.values()):
+            if session.id in permission.covers:
+                permission.covers.discard(session.id)
+                if permission.decision.mode == "once" and not permission.covers:
+                    self._use_up(permission)
 
     def tick(self, now: float) -> None:
-        """Forgets what has run out."""
-        self._held = {
-            number: permission
-            for number, permission in self._held.items()
-            if permission.until_at is None or now < permission.until_at
-        }
+        """Forgets what has run out, and "once" whose viewing did not show itself after a start."""
+        for number, permission in list(self._held.items()):
+            if permission.until_at is not None and now >= permission.until_at:
+                del self._held[number]
+            elif permission.waits:
+                permission.since_at = now if permission.since_at is None else permission.since_at
+                permission.waits = now - permission.since_at <= self._resume_s
+                if not permission.waits and not permission.covers:
+                    self._use_up(permission)
+
+    def take_used(self, now: float) -> list[Decision]:
+        """ "Once" that is over since the last call, told again as used at `now`."""
+        used, self._used = self._used, []
+        return [replace(decision, time=now, used=True) for decision in used]
+
+    def _use_up(self, permission: _Permission) -> None:
+        del self._held[permission.decision.number]
+        self._used.append(permission.decision)
+
+    def _counts(self, permission: _Permission, camera: str, now: float) -> bool:
+        """Whether it is about that camera and this moment."""
+        if permission.decision.camera not in (None, camera):
+            return False
+        if permission.until_at is not None and now >= permission.until_at:
+            return False
+        return not permission.windows or schedule.inside(permission.windows, self._wall(now), self.zone)
+
+    def _is_that_viewing(self, permission: _Permission, session: Session) -> bool:
+        peer = permission.decision.peer
+        if permission.waits and peer and is_same_viewer(peer, session.peer):
+            permission.covers.add(session.id)
+        return session.id in permission.covers
 
     def _watches(self, session: Session) -> bool:
         viewer, going_on = self._watching.setdefault(session.camera, (_viewer(session.peer), set()))
@@ -162,12 +208,7 @@ def decided(
     if wish.camera is not None and wish.camera not in cameras:
         raise ValueError(f'there is no camera "{wish.camera}"')
     if wish.do == "allow":
-        if alert is None or (alert.peer is None and not about(alert)):
-            raise ValueError(f"there is no alert {wish.alert} about a viewer or a way in")
-        if alert.type == "camera-attacks" and wish.mode != "once":
-            raise ValueError("that a camera contacts many strangers can be settled once, not allowed for good (--once)")
-        if wish.mode == "once" and not covers:
-            raise ValueError(f"alert {wish.alert} is over; to be quiet about this from now on: --for or --always")
+        _allowable(wish, alert, covers)
     if wish.do == "revoke" and (wish.decision is None or not permissions.knows(wish.decision)):
         raise ValueError(f"decision {wish.decision} does not hold (any more)")
     if wish.who.split(",")[0] not in LOCAL and (wish.do == "revoke" or wish.mode in ("for", "always")):
@@ -194,8 +235,26 @@ def decided(
         peer=alert.peer if alert and wish.do == "allow" and not about(alert) else None,
         revokes=wish.decision,
         about=about(alert) if alert and wish.do == "allow" else None,
+        when=wish.when,
+        private=alert is not None and wish.do == "allow" and alert.type == "privacy",
         detail=f"{wish.device} is {'home' if wish.home else 'away'}" if wish.do == "presence" else "",
     )
+
+
+def _allowable(wish: Wish, alert: Alert | None, covers: frozenset[str]) -> None:
+    """ValueError, with a sentence, where nobody may be allowed this."""
+    if alert is None or (alert.peer is None and not about(alert)):
+        raise ValueError(f"there is no alert {wish.alert} about a viewer or a way in")
+    if alert.type in ONLY_ONCE and wish.mode != "once":
+        raise ValueError(f"{ONLY_ONCE[alert.type]} can be settled once, not allowed for good (--once)")
+    if alert.type == "brute-force" and wish.mode == "always":
+        raise ValueError("who guesses passwords cannot be allowed for good; a device of yours needs a name (--for)")
+    if wish.when is not None:
+        if wish.mode not in ("for", "always") or about(alert):
+            raise ValueError("hours go with a viewer that is allowed for a time or always")
+        schedule.parse(wish.when)
+    if wish.mode == "once" and not covers:
+        raise ValueError(f"alert {wish.alert} is over; to be quiet about this from now on: --for or --always")
 
 
 def about(alert: Alert) -> str | None:

@@ -5,6 +5,7 @@ Times are on the guard's own clock, but for schedules and decisions, which are a
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from camguard.events import Alert, Decision, Event, Exposure, Finding, Home, Login, Peer, Session, Wish
 from camguard.judge.allow import Permissions, decided
@@ -22,7 +23,7 @@ class Judge:
 
     def __init__(self, home: Home, places: Places | None, wall: Callable[[float], float]) -> None:
         self._places, self._wall = places, wall
-        self._matters, self._permissions, self._findings = Matters(), Permissions(), Findings()
+        self._matters, self._permissions, self._findings = Matters(), Permissions(wall), Findings()
         self._logins = LoginMatters(self._matters.tells_of)
         self._verdicts: dict[str, Verdict] = {}
         self.reload(home)
@@ -30,6 +31,7 @@ class Judge:
     def reload(self, home: Home) -> None:
         """A changed configuration."""
         self._rules = Rules(home)
+        self._permissions.zone = ZoneInfo(home.timezone)
         self._cameras = tuple(camera.name for camera in home.cameras)
 
     def resume(self, alert: Alert) -> None:
@@ -57,6 +59,7 @@ class Judge:
             if session.state == "closed":
                 del self._verdicts[session.id]
                 self._permissions.closed(session)
+                out += self._permissions.take_used(now)
         return out
 
     def logins(self, logins: Iterable[Login], now: float) -> list[Event]:
@@ -94,6 +97,7 @@ class Judge:
         comes after this."""
         out: list[Event] = []
         self._permissions.tick(now)
+        out += self._permissions.take_used(now)
         for session in current.values():
             if self._verdict(session, now) != self._verdicts.get(session.id):
                 out += self.sessions([session], now)
@@ -116,7 +120,9 @@ class Judge:
             settled = self._findings.settle(alert.id, words, now)
         elif alert and of_login and decision.what == "allow" and decision.mode == "once":
             settled = self._logins.settle(alert.id, words, now)
-        if not settled or decision.mode != "once":  # "once" is used up by that
+        if settled and decision.mode == "once":
+            decision = replace(decision, used=True)  # by closing it; nothing lingers
+        else:
             until_at = None if decision.until is None else decision.until - self._wall(0.0)
             self._permissions.take(decision, until_at, covers)
         return [decision, *settled]

@@ -94,7 +94,7 @@ def _decision_dict(event: Decision) -> dict[str, Any]:
         "camera": event.camera,
         **_fields(event, "who what"),
         "until": rfc3339(event.until),
-        **_fields(event, "alert number wish mode revokes detail about"),
+        **_fields(event, "alert number wish mode revokes detail about when private used"),
         "peer": None if event.peer is None else peer_dict(event.peer),
     }
 
@@ -168,7 +168,10 @@ def decision_words(event: Decision, zone: str) -> str:
     viewer = who_short(event.peer) if event.peer else "somebody"
     which = camera if event.camera else "any camera"
     over = event.until is not None and event.until <= event.time  # "silence" for no time takes one back
-    how_long = {"once": ", this time only", "always": ", from now on"}.get(event.mode or "", until)
+    once = ", this time only: settled" if event.used else ", this time only"
+    how_long = {"once": once, "always": ", from now on"}.get(event.mode or "", until)
+    how_long = f" {clean(event.when, 60)}{how_long}" if event.when else how_long
+    how_long += ", also in privacy hours" if event.private and event.mode != "once" else ""
     if event.what == "allow" and event.peer is None:
         return f"what alert {name(event.alert or '', 12)} says of {camera} is fine{how_long} ({clean(event.who, 40)})"
     words_of = {

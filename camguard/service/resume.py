@@ -54,6 +54,7 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
         decisions = still_hold(reader.decisions(limit=DECISIONS))
+        once = [kept.decision for kept in decisions if kept.decision.mode == "once"]
         names = reader.names(since=now - NAMES_DAYS * 86_400.0)
         exposures = [one for one in map(_exposure, reversed(reader.open_exposures())) if one]
         services, destinations = reader.services(), reader.destinations()
@@ -66,19 +67,15 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         return Left([*alerts, *closed], rows, until, decisions, names, exposures, services, destinations, speakers)
     lasting = [alert for alert in alerts if alert.type in LASTING]
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
-    return Left(
-        lasting, [*rows, *map(row_of, closed)], until, decisions, names, exposures, services, destinations, speakers
-    )
+    rows += [*map(row_of, closed), *(row_of(replace(one, time=until, used=True)) for one in once)]
+    lasts = [kept for kept in decisions if kept.decision not in once]
+    return Left(lasting, rows, until, lasts, names, exposures, services, destinations, speakers)
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:
     """Those that go on after a start, in the order in which they were made; also those of which no clock can say it
-    yet. "This time only" ended with the run that saw it."""
-    found = [
-        kept
-        for kept in decisions
-        if kept.decision.mode != "once" and (kept.holds or (kept.unsure and kept._replace(unsure=False).holds))
-    ]
+    yet."""
+    found = [kept for kept in decisions if kept.holds or (kept.unsure and kept._replace(unsure=False).holds)]
     return tuple(sorted(found, key=lambda kept: kept.decision.number))
 
 

@@ -97,8 +97,8 @@ def decision_of(body: Any) -> Decision | None:
         if made is None or not isinstance(body["number"], int):
             return None
         same = ("number", "wish", "who", "what", "camera", "alert", "mode", "revokes", "detail")
-        about = body.get("about")  # of version 5 on
-        return Decision(time=made, until=until, peer=peer, about=about, **{name: body[name] for name in same})
+        later = {name: body[name] for name in ("about", "when", "private", "used") if name in body}
+        return Decision(time=made, until=until, peer=peer, **{name: body[name] for name in same}, **later)
     return None
 
 
@@ -121,7 +121,8 @@ def clock_is_set() -> bool:
 
 
 def keep(db: sqlite3.Connection, row: Row, text: str) -> None:
-    """Beside the row in log; a wish that was decided before is not decided again."""
+    """Beside the row in log; a wish that was decided before is not decided again. "Once" is told again when it is over
+    (`used`)."""
     body = row.body
     until = seconds(body.get("until"))
     until_boottime = None if until is None else boottime_s() + until - row.time
@@ -133,20 +134,12 @@ def keep(db: sqlite3.Connection, row: Row, text: str) -> None:
             body["alert"], json.dumps(body["peer"]), until, boot_id(), until_boottime, text,
         ),
     )  # fmt: skip
+    if body.get("used"):
+        db.execute("UPDATE decisions SET used_at=? WHERE id=? AND used_at IS NULL", (row.time, body["number"]))
     if body["what"] == "revoke":
         db.execute(
             "UPDATE decisions SET revoked_at=? WHERE id=? AND revoked_at IS NULL", (row.time, body.get("revokes"))
         )
-
-
-def viewing_ended(db: sqlite3.Connection, row: Row) -> None:
-    """ "Once" is over with the viewing that it was said of."""
-    peer = row.body.get("peer") or {}
-    db.execute(
-        "UPDATE decisions SET used_at=? WHERE mode='once' AND used_at IS NULL AND camera=?"
-        " AND json_extract(peer, '$.ip')=?",
-        (row.time, row.camera, peer.get("ip")),
-    )
 
 
 def forget(db: sqlite3.Connection, cutoff: float, presence_cutoff: float) -> None:

@@ -370,7 +370,6 @@ class Store:
             ).lastrowid
         if row.state == "closed":
             self._open_sessions.pop(row.id or "", None)
-            decisions.viewing_ended(self._db, row)
         elif place is not None:
             self._open_sessions[row.id or ""] = place
 

@@ -1,6 +1,7 @@
 """allow.py: a permission is as small as its words and no longer than it says."""
 
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -103,12 +104,92 @@ def test_a_new_silence_takes_the_place_of_the_one_before() -> None:
 def test_watching_does_not_open_privacy_hours() -> None:
     permissions = permitted(Wish("w", "terminal", "watching", for_s=1800.0))
     assert not permissions.excuses(SESSION, 1001.0, private=True)
-    assert permitted(allow("for", for_s=60.0)).excuses(SESSION, 1001.0, private=True)
+
+
+def test_privacy_hours_open_only_to_what_was_said_of_this_viewer_in_them() -> None:
+    private = replace(ALERT, type="privacy")
+    viewer = replace(ALERT, peer=OTHER, type="privacy")
+    elsewhere = replace(private, camera="garage")
+    for number, (alert, excused) in enumerate(
+        ((ALERT, False), (viewer, False), (elsewhere, False), (private, True)), start=1
+    ):
+        permissions = Permissions()
+        wish = replace(allow("always"), alert=alert.id)
+        made = decided(wish, number, 1000.0, alert, frozenset(), permissions, ("porch", "garage"))
+        permissions.take(made, None)
+        assert bool(permissions.excuses(SESSION, 1001.0, private=True)) is excused, (alert.type, alert.camera)
+    usual = permitted(allow("always"))
+    assert usual.excuses(SESSION, 1001.0), "outside of them it counts"
+    once = permitted(allow("once"), covers=frozenset({"s1"}))
+    assert once.excuses(SESSION, 1001.0, private=True), "this very viewing"
+    assert not once.excuses(replace(SESSION, id="s2"), 1001.0, private=True)
+
+
+def test_hours_are_those_of_the_wall_clock_at_home() -> None:
+    evening = 1_795_554_840.0  # Tuesday, 2026-11-24 22:14 in Berlin
+    permissions = Permissions(lambda now: now + evening)
+    permissions.zone = ZoneInfo("Europe/Berlin")
+    wish = allow("always", when="mon-fri 22:00-22:30")
+    permissions.take(decided(wish, 1, evening, ALERT, frozenset(), permissions, ("porch",)), None)
+    found = {minutes: bool(permissions.excuses(SESSION, 60.0 * minutes)) for minutes in (-15, 0, 15, 16, 24 * 60)}
+    assert found == {-15: False, 0: True, 15: True, 16: False, 24 * 60: True}
+    assert not permissions.excuses(SESSION, 4 * 86_400.0), "on a Saturday"
+    assert permissions.excuses_login("porch", STRANGER, 0.0, worked=True)
+    assert not permissions.excuses_login("porch", STRANGER, 1000.0, worked=True)
+
+
+def test_once_holds_for_the_viewing_that_goes_on_over_a_restart() -> None:
+    decision = decided(allow("once"), 1, 0.0, ALERT, frozenset({"s1"}), Permissions(), ("porch",))
+    permissions = Permissions()
+    permissions.take(decision, None)
+    permissions.tick(0.0)
+    assert not permissions.excuses(replace(SESSION, id="n0", peer=OTHER), 5.0), "another viewer"
+    mine, again = replace(SESSION, id="n1"), replace(SESSION, id="n2")
+    assert permissions.excuses(mine, 10.0)
+    permissions.tick(100.0)
+    assert permissions.excuses(mine, 101.0), "it goes on"
+    assert not permissions.excuses(again, 102.0), "he comes back"
+    permissions.closed(replace(SESSION, id="n9"))
+    assert permissions.take_used(103.0) == []
+    permissions.closed(mine)
+    assert permissions.take_used(104.0) == [replace(decision, time=104.0, used=True)]
+    assert permissions.take_used(105.0) == []
+    assert not permissions.knows(1)
+
+
+def test_once_is_used_up_when_its_viewing_is_not_seen_after_a_restart() -> None:
+    permissions = Permissions()
+    permissions.take(decided(allow("once"), 1, 0.0, ALERT, frozenset({"s1"}), permissions, ("porch",)), None)
+    for now in (1000.0, 1059.0):
+        permissions.tick(now)
+        assert permissions.take_used(now) == []
+    permissions.tick(1061.0)
+    assert [one.number for one in permissions.take_used(1061.0)] == [1]
+    assert not permissions.excuses(SESSION, 1062.0)
+
+
+@pytest.mark.parametrize(
+    ("alert_type", "mode", "words"),
+    [
+        ("camera-attacks", "always", "settled once"),
+        ("default-password", "for", "settled once"),
+        ("default-password", "always", "settled once"),
+        ("brute-force", "always", "cannot be allowed for good"),
+    ],
+)
+def test_what_would_be_dangerous_is_never_allowed_for_good(alert_type: str, mode: str, words: str) -> None:
+    alert = replace(ALERT, type=alert_type)
+    with pytest.raises(ValueError, match=words):
+        decided(allow(mode, for_s=60.0), 1, 0.0, alert, frozenset({"x"}), Permissions(), ("porch",))
+    assert decided(allow("once"), 1, 0.0, alert, frozenset({"x"}), Permissions(), ("porch",)).mode == "once"
 
 
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
+        (allow("once", when="18:00-22:00"), "hours go with"),
+        (allow("always", when="dinner"), "is no day"),
+        (allow("always", when=";"), "no window"),
         (replace(allow("once"), alert="zz"), "no alert zz"),
         (allow("once"), "is over"),
         (allow("for"), "for how long"),
@@ -122,7 +203,13 @@ def test_watching_does_not_open_privacy_hours() -> None:
 def test_what_cannot_be_is_said(wish: Wish, words: str) -> None:
     alert = ALERT if wish.alert == "a1" else None
     with pytest.raises(ValueError, match=words):
-        decided(wish, 1, 1000.0, alert, frozenset(), Permissions(), ("porch",))
+        decided(wish, 1, 1000.0, alert, frozenset({"s1"} if wish.when else ()), Permissions(), ("porch",))
+
+
+def test_hours_are_about_a_viewer() -> None:
+    way_in = replace(ALERT, type="exposed-port", detail={"key": "tcp 554"})
+    with pytest.raises(ValueError, match="hours go with"):
+        decided(allow("always", when="18:00-22:00"), 1, 0.0, way_in, frozenset(), Permissions(), ("porch",))
 
 
 def test_lengths_are_bounded() -> None:

@@ -33,6 +33,18 @@ ROWS = [
         {"what": "allow", "mode": "once", "alert": "a7f0c1"},
         "what alert a7f0c1 says of porch is fine, this time only (terminal, bob)",
     ),
+    (
+        {"what": "allow", "mode": "once", "peer": ANNA, "used": True},
+        "porch may be viewed by Anna's phone, this time only: settled (terminal, bob)",
+    ),
+    (
+        {"what": "allow", "mode": "always", "peer": ANNA, "when": "mon-fri 18:00-22:00", "private": True},
+        "porch may be viewed by Anna's phone mon-fri 18:00-22:00, from now on, also in privacy hours (terminal, bob)",
+    ),
+    (
+        {"what": "allow", "mode": "for", "peer": ANNA, "when": "18:00-22:00", "until": TIME + 3600},
+        "porch may be viewed by Anna's phone 18:00-22:00 until 23:14 (terminal, bob)",
+    ),
     ({"what": "revoke", "revokes": 3}, "decision 3 is taken back (terminal, bob)"),
     ({"what": "watching", "until": TIME + 1800}, "the owner is watching porch until 22:44 (terminal, bob)"),
     (

@@ -98,7 +98,7 @@ def test_the_live_figures_know_the_second_of_death(tmp_path: Path) -> None:
 
 
 def test_what_still_holds_goes_on() -> None:
-    """Also what only a clock can end that nobody has set yet; not what was for that viewing only."""
+    """Also what only a clock can end that nobody has set yet, and what is for the viewing that goes on."""
 
     def kept(number: int, mode: str = "for", left_s: float | None = 60.0, **more: Any) -> Kept:
         made = Decision(number, T, f"{number:016x}", "terminal, bob", "allow", mode=mode)  # type: ignore[arg-type]
@@ -114,6 +114,22 @@ def test_what_still_holds_goes_on() -> None:
             kept(4, revoked_at=T, unsure=True),
             kept(3, "once", None),
             kept(2),
+            kept(1, "once", None, used_at=T),
         ]
     )
-    assert [one.decision.number for one in found] == [2, 8, 9]
+    assert [one.decision.number for one in found] == [2, 3, 8, 9]
+
+
+def test_once_goes_on_over_a_short_absence_and_is_used_up_by_a_long_one(tmp_path: Path) -> None:
+    made = Decision(1, T, "1" * 16, "terminal, bob", "allow", camera="porch", alert="a1", mode="once", peer=PEER)
+    store = left_behind(tmp_path, died=T + 10)
+    store.write([row_of(made), row_of(replace(made, number=2, wish="2" * 16, mode="always"))], durable=True)
+    where = paths(state=tmp_path, runtime=tmp_path)
+    left = what_was_left(store, where, T + 60)
+    assert [kept.decision.number for kept in left.decisions] == [1, 2]
+    store.note_beat(T + 70)
+    left = what_was_left(store, where, T + 70 + RESUME_S + 60)
+    assert [kept.decision.number for kept in left.decisions] == [2]
+    store.write(left.rows, durable=True)
+    assert [kept.decision.number for kept in Reader(store.path).decisions(T) if kept.holds] == [2]
+    store.close()

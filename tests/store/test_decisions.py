@@ -51,13 +51,15 @@ def aged(store: Store, boot: str = "another boot", **columns: float) -> None:
 
 
 def test_a_decision_comes_back_as_it_was(store: Store) -> None:
-    made = replace(decision(1, mode="for"), time=1_795_000_000.0, until=1_795_007_200.0)
+    made = replace(decision(1, mode="for"), time=1_795_000_000.0, until=1_795_007_200.0, when="18:00-22:00")
     store.write([row(made)], durable=True)
     reader = Reader(store.path)
     assert reader.decision_of(made.wish) == made
     assert reader.decision_of("0" * 16) is None
     assert [body["number"] for body in reader.log(kinds=("decision",))] == [1]
     assert decision_of(report.as_dict(made)) == made
+    before = {key: value for key, value in report.as_dict(made).items() if key not in ("when", "private", "used")}
+    assert decision_of(before) == replace(made, when=None), "of a version that did not know hours"
     assert decision_of({"number": 1}) is None
     assert decision_of(report.as_dict(made) | {"peer": "x"}) is None
 
@@ -98,13 +100,25 @@ def test_taken_back_it_holds_no_more(store: Store) -> None:
     assert kept.revoked_at is not None
 
 
-def test_once_is_over_with_the_viewing(store: Store) -> None:
-    store.write([row(decision(1, mode="once")), row(decision(2, mode="once", camera="garage"))], durable=True)
+def test_once_is_over_when_the_guard_says_so_and_not_with_any_talk_of_that_address(store: Store) -> None:
+    once = decision(1, mode="once")
+    store.write([row(once), row(decision(2, mode="once", camera="garage"))], durable=True)
     body = {"id": "s1", "peer": {"ip": PEER.ip}, "started": None, "ended": None}
-    for state in ("open", "closed"):
-        assert numbers(store) == [2, 1]
-        store.write([Row("session", time.time(), "porch", "s1", state, body)], durable=True)
+    store.write([Row("session", time.time(), "porch", "s1", "closed", body)], durable=True)
+    assert numbers(store) == [2, 1]
+    store.write([row(replace(once, time=once.time + 60, used=True))], durable=True)
     assert numbers(store) == [2]
+    (kept,) = [kept for kept in Reader(store.path).decisions() if kept.decision.number == 1]
+    assert kept.used_at == pytest.approx(once.time + 60, abs=0.01)
+    assert kept.decision == replace(once, time=kept.decision.time), "as it was decided"
+
+
+def test_what_a_login_was_allowed_once_is_used_up_as_it_is_written(store: Store) -> None:
+    store.write([row(decision(1, mode="once", used=True))], durable=True)
+    assert numbers(store) == []
+    made = Reader(store.path).decision_of(decision(1).wish)
+    assert made is not None
+    assert made.used
 
 
 def test_a_length_is_a_length_whatever_the_wall_clock_says(store: Store) -> None:
