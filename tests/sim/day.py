@@ -44,7 +44,7 @@ OTHERS = ("remote-srt", "remote-mpegts-over-udp", "remote-mjpeg", "remote-quic",
 class Deed:
     """One thing that happens. `kind`: voyeur, attack, home (the owner looks, at home), away (the owner looks from
     away), quiet. `media_at`: first packet of media; `told_at`: alerts about it, one for each session, `sounded`: how
-    often the owner heard of it."""
+    often the owner heard of it. `shape`: whose it was."""
 
     kind: str
     label: str
@@ -57,6 +57,7 @@ class Deed:
     items: Callable[[], Iterator[Item]]
     told_at: list[float] = field(default_factory=list)
     sounded: int = 0
+    shape: str = ""
 
     @property
     def delay_s(self) -> float | None:
@@ -115,13 +116,15 @@ class Days:
 
         ends_at = base + (shape.ends_s if length_s is None else shape.media_s + length_s)
         deed = Deed(kind, label, cam.name, whom, base + shape.begins_s, base + shape.media_s, ends_at, length_s, items)
+        deed.shape = f"{shape.name} ({shape.source})"
         self.deeds.append(deed)
         number = self.numbers.get("phone")
         if to_phone and number is not None:
-            lag, dice = self.dice.randrange(3), random.Random(mark + " phone")
-            server = self.dice.choice((ends.peer, ipaddress.ip_address(self.relay()).packed))
+            dice = random.Random(mark + " phone")
+            lag = dice.randrange(3)
+            server = dice.choice((ends.peer, ipaddress.ip_address(home.server(home.RELAYS, dice.randrange(12))).packed))
             echo = Deed("echo", label, "", "", base, base, ends_at, length_s,
-                        lambda: seen_by_phone(items(), number, server, lag, dice))  # fmt: skip
+                        lambda: seen_by_phone(items(), number, server, lag, random.Random(mark)))  # fmt: skip
             self.deeds.append(echo)
         return deed
 
@@ -253,7 +256,8 @@ class Days:
                     self.add(kind, label, cam, shape, start, peer=PHONE[1], peer_mac=PHONE[0], length_s=length_s)
                 else:
                     self.view(kind, way, cam, start, length_s, label)
-        rest = [slot for slot in slots if slot in set(away) | set(near)]
+        left = {*away, *near}
+        rest = [slot for slot in slots if slot in left]
         for _ in range(max(1, round(self.repeats * self.days))):
             for way in WAYS:
                 for length_s in LENGTHS_S:
@@ -264,24 +268,22 @@ class Days:
 
     def presence(self) -> None:
         """The phone is heard every few minutes while it is at home."""
-        at = float(BEGAN)
+        at, dice = float(BEGAN), random.Random(f"{self.seed} presence")
         while at < BEGAN + self.length_s:
             if not self.is_away(at - BEGAN):
                 self.frames.append(home.is_here(at, *PHONE))
-            at += self.dice.uniform(60, 240)
+            at += dice.uniform(60, 240)
 
     def phone(self) -> None:
         """The phone's own traffic at home: films and pictures from elsewhere, nothing to do with a camera."""
-        number, cam = self.numbers.get("phone"), self.cams[0]
-        if number is None:
-            return
+        number, cam, dice = self.numbers.get("phone"), self.cams[0], random.Random(f"{self.seed} phone")
         at = BEGAN + 30.0
-        while at < BEGAN + self.length_s - 300:
+        while number is not None and at < BEGAN + self.length_s - 300:
             if not self.is_away(at - BEGAN):
-                shape = self.dice.choice(lab()[self.dice.choice(RELAY_SHAPES + CLIP_SHAPES)])
-                deed = self.add("echo", "phone", cam, shape, at, peer=self.strangers.outside())
-                deed.items = _received(deed.items, number, random.Random(f"{self.seed} {at}"))
-            at += self.dice.uniform(60, 600)
+                shape = dice.choice(lab()[dice.choice(RELAY_SHAPES + CLIP_SHAPES)])
+                deed = self.add("echo", "phone", cam, shape, at, peer=f"198.18.255.{dice.randrange(1, 255)}")
+                deed.items = _received(deed.items, number, f"{self.seed} {at}")
+            at += dice.uniform(60, 600)
 
     def is_away(self, second: float) -> bool:
         """Whether the owner and the phone are away, some third of the day."""
@@ -323,9 +325,9 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _received(items: Callable[[], Iterator[Item]], number: int, dice: random.Random) -> Callable[[], Iterator[Item]]:
+def _received(items: Callable[[], Iterator[Item]], number: int, mark: str) -> Callable[[], Iterator[Item]]:
     """What the phone gets of it, instead of what the camera sends."""
-    return lambda: seen_by_phone(items(), number, None, 0, dice)
+    return lambda: seen_by_phone(items(), number, None, 0, random.Random(mark))
 
 
 def _jittery(mark: str) -> Change:

@@ -162,7 +162,7 @@ def seen_by_phone(
     items: Iterable[Item], host: int, server: bytes | None, lag_s: int, dice: random.Random
 ) -> Iterator[FlowCount]:
     """The same stream as an owner's device gets it, `lag_s` later, from `server` (None: the one of the items): what
-    went up comes down. Some of a second's bytes come a second later: the relay and the Wi-Fi have buffers of their own."""
+    went up comes down. Some of a second's bytes come a second later: relay and Wi-Fi have buffers of their own."""
     late: dict[bytes, tuple[int, int, int]] = {}
     port = dice.randrange(32768, 61000)
     for item in items:
