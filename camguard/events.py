@@ -52,7 +52,8 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """All that the core needs to know of the configuration. `local`: networks that count as home behind the gateway."""
+    """All that the core needs to know of the configuration. `local`: networks that count as home behind the gateway;
+    `learn_days`: for so many days of looking at a camera plain cloud traffic is held back (0: nothing is)."""
 
     timezone: str = "UTC"
     cameras: tuple[Camera, ...] = ()
@@ -60,12 +61,12 @@ class Home:
     expects: tuple[Expect, ...] = ()
     local: tuple[str, ...] = ()
     gateway: str | None = None
-
     learn_days: int = 0
 
 
 #: The owner's devices whose volumes are counted, at most.
 OWNERS_MAX = 32
+
 
 class Host(NamedTuple):
     """Whom the ledger counts: `number` stands in FlowKey.host. `mac` 6 bytes or None, `ips` packed. `read`: a camera;
@@ -75,8 +76,8 @@ class Host(NamedTuple):
     name: str
     mac: bytes | None
     ips: tuple[bytes, ...]
-
     read: bool = True
+
 
 def hosts_of(home: Home) -> tuple[Host, ...]:
     """The cameras of `home`, numbered from 1 in the order of the file, then the owner's devices that have a MAC."""
@@ -411,7 +412,8 @@ class Health:
     detail: str = ""
 
 
-DecisionWord = Literal["allow", "revoke", "watching", "silence", "presence"]
+DecisionWord = Literal["allow", "revoke", "watching", "silence", "presence", "learn"]
+Mode = Literal["once", "for", "always", "accept", "undo", "forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,12 +430,14 @@ class Wish:
     who: str
     do: DecisionWord
     alert: str | None = None
-    mode: Literal["once", "for", "always"] | None = None
+    mode: Mode | None = None
     for_s: float | None = None
     camera: str | None = None
     decision: int | None = None
     device: str | None = None
     home: bool | None = None
+    habit: int | None = None
+    when: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,18 +453,20 @@ class Decision:
     number: int
     time: float
     wish: str
-    habit: int | None = None
-    when: str | None = None
     who: str
     what: DecisionWord
     camera: str | None = None
     alert: str | None = None
-    mode: Literal["once", "for", "always"] | None = None
+    mode: Mode | None = None
     until: float | None = None
     peer: Peer | None = None
     revokes: int | None = None
     detail: str = ""
     about: str | None = None
+    when: str | None = None
+    private: bool = False
+    used: bool = False
+    habit: int | None = None
 
 
 Event = Session | Login | Exposure | Alert | Notice | Health | Decision
@@ -474,10 +480,6 @@ class SeenDevice:
     """A device seen on the link. `speaks_camera`: it answered like a camera (RTSP, ONVIF, a maker's discovery)."""
 
     mac: str
-    when: str | None = None
-    private: bool = False
-    used: bool = False
-    habit: int | None = None
     ips: tuple[str, ...]
     name: str | None
     first_time: float
@@ -494,3 +496,37 @@ class Sight:
     packets_up: int
     packets_down: int
     last_time: float | None
+
+
+# ---- what was learned ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What a camera usually does with one server (judge/habits.py). `number` is how the owner names it.
+
+    `who`: the registered name, else network owner and the first part of the address (`named` False); `days`: on how
+    many of the last days it was seen; `hours`: when, as schedule.py reads them; `count`: viewings on these days, in
+    `phone_count` of them one of the owner's devices received the same; `length_s`: of one, on average. `ripe`: seen for
+    long enough to ask about; `faded`: not seen for long; `accepted`: None where the owner has said nothing.
+    """
+
+    number: int
+    camera: str
+    who: str
+    named: bool
+    owner: str | None
+    country: str | None
+    cls: StreamClass
+    days: int
+    hours: str
+    count: int
+    first_time: float
+    last_time: float
+    phone_count: int
+    length_s: float
+    rate_kbps: int
+    continuous: bool
+    ripe: bool
+    faded: bool
+    accepted: bool | None
