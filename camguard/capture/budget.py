@@ -24,7 +24,7 @@ BEGINNINGS = frozenset(
     b"RTSP,HTTP,GET ,POST,PUT ,HEAD,OPTI,DELE,PATC,CONN,DESC,SETU,PLAY,PAUS,TEAR,ANNO,RECO,GET_,SET_,REDI".split(b",")
 )
 WITH_BODY = frozenset({b"POST", b"PUT "})
-#: Telnet, FTP and SSH, and where cameras have them besides (docs/reference.md): what is said there is short lines.
+#: Telnet, FTP and SSH, and where cameras have them besides: what is said there is short lines.
 LINE_PORTS = frozenset({21, 22, 23, 2323, 2222})
 ENDS = SYN | FIN | RST
 
