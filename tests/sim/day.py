@@ -224,14 +224,15 @@ class Days:
                                    ("firmware", "firmware", 1), ("clip-paced", PACED, 2)):  # fmt: skip
             for _ in range(max(1, round(count * share))):
                 what = home.FIRMWARE if name == "firmware" else home.CLIPS
+                number = 3 if label == PACED else self.dice.randrange(3)  # whose alert it is must be plain
                 self.add("quiet", label, cam, self.dice.choice(lab()[name]), self.dice.uniform(begins + 60, upto - 120),
-                         peer=server(what, self.dice.randrange(3)))  # fmt: skip
+                         peer=server(what, number))  # fmt: skip
 
         if cam.kind in ("relay", "wifi"):
             for _ in range(max(1, round(4 * share))):
                 shape = self.dice.choice(lab()["https-put"])
                 self.add("quiet", LIVE_CLIP, cam, shape, self.dice.uniform(begins + 60, upto - 120),
-                         peer=server(home.CLIPS), length_s=self.dice.uniform(10, 30))  # fmt: skip
+                         peer=server(home.CLIPS, 4), length_s=self.dice.uniform(10, 30))  # fmt: skip
 
     # ---- who looks ----
 
@@ -261,9 +262,11 @@ class Days:
         for _ in range(max(1, round(self.repeats * self.days))):
             for way in WAYS:
                 for length_s in LENGTHS_S:
-                    if not rest:
+                    fits = [slot for slot in rest if way != BESIDE or not self.is_away(slot[1] * SLOT_S)]
+                    if not fits:
                         return
-                    cam, slot = rest.pop()
+                    rest.remove(fits[-1])
+                    cam, slot = fits[-1]
                     self.view("voyeur", way, cam, self._in_slot(slot), length_s)
 
     def presence(self) -> None:

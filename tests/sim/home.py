@@ -23,7 +23,7 @@ NAMES = ("porch", "nursery", "garage", "shop", "attic", "hall")
 CLIPS, RELAYS, BEATS, RECORDING, FIRMWARE = "clips", "relay", "beat", "recording", "firmware"
 DOMAINS = {CLIPS: "clips.ezvizlife.com", RELAYS: "vtm.ezvizlife.com", BEATS: "eucas.ezvizlife.com",
            RECORDING: "stream-eu.dropcam.com", FIRMWARE: "update.ezvizlife.com"}  # fmt: skip
-SERVERS = {CLIPS: 3, RELAYS: 12, BEATS: 1, RECORDING: 1, FIRMWARE: 1}
+SERVERS = {CLIPS: 5, RELAYS: 12, BEATS: 1, RECORDING: 1, FIRMWARE: 1}
 
 
 class Cam(NamedTuple):
