@@ -1,11 +1,13 @@
 """Is a moment inside a weekly window? In: text such as "mon-fri 22:00-06:30" and wall-clock seconds; out: yes or no.
 
 A window may cross midnight; its days name the day on which it opens. Several windows are separated by ";". Times are
-wall clock in the home's time zone, so a window keeps its hours when daylight saving begins or ends.
+wall clock in the home's time zone, so a window keeps its hours when daylight saving begins or ends: an hour that comes
+twice is in it twice, one that is left out is not there. Where a zone left out a whole day (Samoa, 30 December 2011),
+the day before is the one that was.
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -36,7 +38,8 @@ def inside(windows: tuple[Window, ...], time: float, zone: ZoneInfo) -> bool:
     local = datetime.fromtimestamp(time, zone)
     minute = local.hour * 60 + local.minute
     today = local.weekday()
-    yesterday = (local - timedelta(days=1)).weekday()
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    yesterday = datetime.fromtimestamp(midnight.timestamp() - 1.0, zone).weekday()
     for window in windows:
         if today in window.days and 0 <= minute - window.start_min < window.length_min:
             return True
