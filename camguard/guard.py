@@ -41,6 +41,7 @@ from camguard.events import (
     Wish,
     hosts_of,
 )
+from camguard.judge.baseline import Changes
 from camguard.judge.judge import Judge
 from camguard.judge.newcomers import Newcomers
 from camguard.judge.sight import Sights
@@ -75,6 +76,9 @@ class Guard:
         exposures: Iterable[Exposure] = (),
         services: Iterable[Service] = (),
         destinations: Iterable[tuple[str, str, float]] = (),
+        habits: Iterable[tuple[int, str]] = (),
+        looked: Iterable[tuple[str, float, int]] = (),
+        next_habit: int = 1,
         speakers: Iterable[str] = (),
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
@@ -90,7 +94,8 @@ class Guard:
         self._destinations = Destinations(self._camera_name, self._peer, self._domain, known=known)
         attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
         self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
-        self._judge, self._sights = Judge(home, places, lambda at: at + self.offset_s), Sights()
+        self._judge = Judge(home, places, lambda at: at + self.offset_s, self._destinations.since)
+        self._sights = Sights()
         self._newcomers = Newcomers(home, speakers)
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
@@ -107,6 +112,8 @@ class Guard:
             (self._sights if alert.type == "guard-blind" else self._judge).resume(_shifted(alert, -offset_s))
         learned = [(*one[:3], one[3] - offset_s, one[4] - offset_s) for one in services]
         self._exposures.resume([_shifted(one, -offset_s) for one in exposures], learned)
+        #: What an earlier run learned and this one cannot read: (number, why).
+        self.habits_refused = self._judge.baseline.resume(habits, looked, next_habit)
 
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
@@ -237,6 +244,14 @@ class Guard:
             [(name, None if until is None else until + self.offset_s) for name, until in leases],
             [(camera, place, at + self.offset_s) for camera, place, at in self._destinations.take_new()],
         )
+
+    def habits(self, *, last: bool = False) -> Changes:
+        """What the next run is to know of habits; at once what the owner said, else once an hour and at the `last`."""
+        return self._judge.baseline.take_changes(self._now or 0.0, last=last)
+
+    def habits_unsaved(self, changes: Changes) -> None:
+        """These could not be kept; they come again."""
+        self._judge.baseline.unsaved(changes)
 
     def rates(self) -> dict[str, tuple[int, int]]:
         """kbit/s up and down of each camera over the last seconds."""

@@ -121,6 +121,18 @@ OPTIONS: tuple[Option, ...] = (
         unset="the machine's",
     ),
     Option(
+        "home",
+        "learn_days",
+        int,
+        "Alerts for plain cloud traffic are held back for so many days of looking at a camera, and what is usual is"
+        " learned; 0: none is ever held back.",
+        "7",
+        default=7,
+        unit="days",
+        least=0,
+        most=30,
+    ),
+    Option(
         "network",
         "interface",
         TEXTS,

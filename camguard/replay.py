@@ -13,11 +13,12 @@ import ipaddress
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from camguard import config, report
+from camguard import config, report, store
 from camguard.capture import ledger, pcap
 from camguard.decode import Hosts, decode
 from camguard.errors import ConfigError, Malformed
@@ -48,16 +49,15 @@ def run(
 ) -> int:
     """Print what the guard would have said; 0. ConfigError, CaptureError for files that are none."""
     files = Files(captures)
-    if learned is not None:
-        if not learned.exists():
-            raise ConfigError(f"{learned}: no such file.")
-        print("camguard: this version learns nothing yet; nothing was taken from the record.", file=sys.stderr)
+    if learned is not None and not learned.exists():
+        raise ConfigError(f"{learned}: no such file.")
     look = Look() if path is None or facts else None
     if look:
         for frame in files.frames():
             look.see(frame)
     home = config.load(path).home if path is not None or look is None else look.home()
-    merged: Iterator[tuple[float, Event | Fact]] = _events(files, home)
+    home = replace(home, learn_days=0)  # a capture is looked at to see what is in it: nothing is held back
+    merged: Iterator[tuple[float, Event | Fact]] = _events(files, home, _learned(learned) if learned else ())
     if look and facts:
         merged = heapq.merge(merged, _facts(files, look.everybody()), key=lambda pair: pair[0])
     told: Counter[str] = Counter()
@@ -128,9 +128,17 @@ def _line(item: Event | Fact, zone: str) -> str:
 # ---- the pipeline ----------------------------------------------------------------------------------------------------
 
 
-def _events(files: Files, home: Home) -> Iterator[tuple[float, Event]]:
+def _learned(path: Path) -> list[tuple[int, str]]:
+    reader = store.Reader(path)
+    try:
+        return reader.habits()
+    finally:
+        reader.close()
+
+
+def _events(files: Files, home: Home, habits: Sequence[tuple[int, str]] = ()) -> Iterator[tuple[float, Event]]:
     """Packet time and event, in order: counts and frames into the guard, a tick at each whole second."""
-    guard = Guard(home, Places())
+    guard = Guard(home, Places(), habits=habits)
     ticks = _Ticks()
     at = 0.0
     for item in ledger.run(files.frames(), hosts_of(home)):

@@ -37,7 +37,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "watching": ("camera", "for_s"),
     "silence": ("camera", "for_s", "alert"),
     "presence": ("device", "home"),
+    "learn": ("habit", "mode", "when"),
 }
+#: do -> its modes
+MODES = {"allow": ("once", "for", "always"), "learn": ("accept", "undo", "forget")}
 #: Accounts of camguard's own programs -> the ways by which they speak for others. They cannot claim to be a terminal.
 SERVICES = {"camguard-deliver": ("mqtt", "push"), "camguard-web": ("page",)}
 WAYS = ("terminal", "page", "mqtt", "push")
@@ -315,7 +318,8 @@ def _is_text(value: object) -> bool:
 #: key -> whether a value is one
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "alert": lambda value: isinstance(value, str) and _MATTER.fullmatch(value) is not None,
-    "mode": lambda value: value in ("once", "for", "always"),
+    "mode": lambda value: isinstance(value, str),
+    "habit": lambda value: type(value) is int and 0 < value < 1 << 53,
     "for_s": _is_number,
     "decision": lambda value: type(value) is int and 0 < value < 1 << 53,
     "camera": _is_text,
@@ -323,7 +327,12 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "home": lambda value: isinstance(value, bool),
     "when": lambda value: isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable(),
 }
-_NEEDED = {"allow": ("alert", "mode"), "revoke": ("decision",), "presence": ("device", "home")}
+_NEEDED = {
+    "allow": ("alert", "mode"),
+    "revoke": ("decision",),
+    "presence": ("device", "home"),
+    "learn": ("habit", "mode"),
+}
 
 
 def _checked(asked: dict[str, Any], owner: str) -> Wish:
@@ -341,7 +350,7 @@ def _checked(asked: dict[str, Any], owner: str) -> Wish:
             raise ValueError(f"{_shown(key)} is unknown in {do}")
         if value is None:
             continue
-        if not _CHECKS[key](value):
+        if not _CHECKS[key](value) or (key == "mode" and value not in MODES[do]):
             raise ValueError(f"{_shown(key)} of {do} is not one")
         said[key] = float(value) if key == "for_s" else value
     for key in _NEEDED.get(do, ()):

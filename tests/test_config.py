@@ -12,6 +12,7 @@ from camguard.events import Camera, Device, Expect, Home
 
 WHOLE = """
 [home]
+learn_days = 3
 timezone = "Europe/Berlin"
 [network]
 interface = "br-lan"
@@ -65,6 +66,7 @@ def test_a_whole_file() -> None:
             ),
             local=("192.168.50.0/24", "fd00::/8"),
             gateway="02:ff:ff:ff:ff:fe",
+            learn_days=3,
         ),
         interfaces=("br-lan",),
         keep_days=30,
@@ -119,6 +121,7 @@ MISTAKES = [
     ("[store]\nmax_mb = 1\n", "store.max_mb", "from 16 to"),
     ('[store]\nkeep_days = "long"\n', "store.keep_days", "whole number"),
     ("[[home]]\n", "home", "[home]"),
+    ("[home]\nlearn_days = 31\n", "home.learn_days", "must be from 0 to 30 days."),
     ("[camera]\n", "camera", "[[camera]]"),
     ("camera = [1]\n", "camera[1]", "[[camera]]"),
     ("[camra]\n", "camra", 'Did you mean "camera"?'),

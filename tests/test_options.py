@@ -44,6 +44,7 @@ def test_every_example_of_the_sample_is_right() -> None:
             expects=(Expect("porch", "phone", ("stream", "clip"), "mon-fri 22:00-06:30"),),
             local=("192.168.50.0/24",),
             gateway="02:ff:ff:ff:ff:ff",
+            learn_days=7,
         ),
         interfaces=("br-lan",),
         path=Path("sample"),

@@ -67,6 +67,7 @@ class Check:
                 expects=expects,
                 local=tuple(self._made("network.local", net_text, text) for text in network["local"]),
                 gateway=None if gateway is None else self._made("network.gateway", mac_text, gateway),
+                learn_days=home["learn_days"],
             ),
             interfaces=self._interfaces(network["interface"]),
             keep_days=store["keep_days"],

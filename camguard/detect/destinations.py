@@ -109,6 +109,12 @@ class Destinations:
                 out += self._day(name, camera, now)
         return out
 
+    def since(self, camera: str, place: str) -> float | None:
+        """Since when a camera talks to a registered name, to "network ..." (its owner) or "country ..."; None: never,
+        or nobody knows."""
+        kept = self._cameras.get(camera)
+        return None if kept is None else kept.known.get(place)
+
     def take_new(self) -> list[tuple[str, str, float]]:
         """(camera, place, when first met) since the last call, for the next run to know."""
         new = [(camera, key, at) for (camera, key), at in self._new.items()]
@@ -143,6 +149,13 @@ class Destinations:
         return _Place(key[:255], False, f"first talk to {where}, an address that no look-up of a name explains")
 
     def _met_at(self, name: str, camera: _Camera, place: _Place, peer: Peer, at: float) -> list[Finding]:
+        owner = f"AS{peer.asn} {peer.org or ''}".strip() if peer.asn else peer.org or ""
+        for also in (
+            f"network {owner[:80]}",
+            f"country {peer.country or ''}",
+        ):  # for judge/first_days.py, told to nobody
+            if also not in camera.known and len(camera.known) < KNOWN_MAX:
+                camera.known[also] = self._new[(name, also)] = at
         if place.key in camera.known:
             camera.known.move_to_end(place.key)
             return []

@@ -71,6 +71,7 @@ class Baseline:
         self._running: dict[str, _Running] = {}
         self._dirty: set[Key] = set()
         self._gone: set[int] = set()
+        self._forgotten: dict[int, Key] = {}
         self._next = 1
         self._minute_at = self._saved_at = float("-inf")
         self._urgent = False
@@ -98,6 +99,8 @@ class Baseline:
         numbers = [one.number for one in self._records.values()] + [number for number, _ in refused]
         self._next = max([self._next, next_number, *(number + 1 for number in numbers if type(number) is int)])
         self._first.resume(looked)
+        for record in self._records.values():
+            self._first.at_least(record.key.camera, max((day.looked_s for day in record.days), default=0.0))
         return refused
 
     # ---- what is asked of it -----------------------------------------------------------------------------------------
@@ -194,6 +197,13 @@ class Baseline:
         self._gone.clear()
         return Changes(tuple(sorted(habits)), gone, looked)
 
+    def unsaved(self, changes: Changes) -> None:
+        """The store could not keep these; they come again."""
+        numbers = {number for number, _, _ in changes.habits}
+        self._dirty |= {key for key, record in self._records.items() if record.number in numbers}
+        self._gone |= set(changes.gone)
+        self._urgent = True
+
     # ---- what the owner says -----------------------------------------------------------------------------------------
 
     def decide(self, number: int, mode: str | None, when: str | None = None) -> tuple[Key, str]:
@@ -201,11 +211,14 @@ class Baseline:
         it is expected no more, and not asked about again. forget: it is learned anew. Whom that is about, and the words
         for the log; ValueError: why not, for whoever asked."""
         record = next((one for one in self._records.values() if one.number == number), None)
+        if record is None and mode == "forget" and number in self._forgotten:  # asked again: it was not on the disk
+            record = Record(number, self._forgotten[number], 0.0, 0.0)
         if record is None:
             raise ValueError(f"there is no habit {number}")
         key, words = record.key, f"what {record.key.camera} sends to {record.key.who}"
         if mode == "forget":
             self._drop(key)
+            self._forgotten = {number: key}
             words = f"{words} is forgotten, and learned anew"
         elif mode == "accept":
             record.terms = self._accepted(record, when)

@@ -51,9 +51,15 @@ class FirstDays:
         for camera, seconds, held in looked:
             good = isinstance(seconds, int | float) and 0 <= seconds < 1e12 and isinstance(held, int)
             # damaged: the first days are over, because to hold back once more would be the worse mistake
-            one = _Camera(seconds, held, seconds, held) if good else _Camera(1e9)
+            one = _Camera(seconds, held, seconds, held) if good else _Camera(self._learn_s)
             one.over = one.seconds >= self._learn_s
             self._cameras[camera] = one
+
+    def at_least(self, camera: str, seconds: float) -> None:
+        """It was looked at for so long at least, as something says that was learned of it."""
+        one = self._cameras.setdefault(camera, _Camera())
+        one.seconds = max(one.seconds, seconds)
+        one.over = one.over or one.seconds >= self._learn_s
 
     def seconds(self, camera: str) -> float:
         """For how long it was looked at."""

@@ -5,10 +5,12 @@ Times are on the guard's own clock, but for schedules and decisions, which are a
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from camguard.events import Alert, Decision, Event, Exposure, Finding, Home, Login, Peer, Session, Wish
-from camguard.judge.allow import Permissions, decided
+from camguard.judge.allow import LOCAL, Permissions, decided
+from camguard.judge.baseline import Baseline
 from camguard.judge.findings import TYPES as FINDING_TYPES
 from camguard.judge.findings import Findings, notice_of
 from camguard.judge.login import TYPES as LOGIN_TYPES
@@ -17,12 +19,38 @@ from camguard.judge.quiet import Matters
 from camguard.judge.rules import Rules, Verdict
 from camguard.places import Places
 
+#: Alerts after which nothing about that camera is held back or learned.
+SIGNS = ("remote-login", "brute-force", "camera-attacks")
+
+
+class Receivers(Protocol):
+    """What is known of the owner's devices at home (detect/phones.py)."""
+
+    def reason(self, session: Session) -> str | None:
+        """Which of them receives this viewing now, in words."""
+
+    def may_be(self, session: Session, now: float) -> bool:
+        """Whether that may turn out so in a moment."""
+
+    def at_home(self, now: float) -> dict[str, float]:
+        """Which of them are at home: name, last seen at."""
+
 
 class Judge:
     """The owner's rules and decisions, and every matter he was told of."""
 
-    def __init__(self, home: Home, places: Places | None, wall: Callable[[float], float]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        places: Places | None,
+        wall: Callable[[float], float],
+        met: Callable[[str, str], float | None] = lambda camera, place: None,
+        phones: Receivers | None = None,
+    ) -> None:
+        self._phones = phones
         self._places, self._wall = places, wall
+        tables = {"domain_of": places.domain, "maker_of": places.cloud} if places else {}
+        self.baseline = Baseline(wall, met=met, **tables)
         self._matters, self._permissions, self._findings = Matters(), Permissions(wall), Findings()
         self._logins = LoginMatters(self._matters.tells_of)
         self._verdicts: dict[str, Verdict] = {}
@@ -31,6 +59,7 @@ class Judge:
     def reload(self, home: Home) -> None:
         """A changed configuration."""
         self._rules = Rules(home)
+        self.baseline.reload(home)
         self._permissions.zone = ZoneInfo(home.timezone)
         self._cameras = tuple(camera.name for camera in home.cameras)
 
@@ -54,7 +83,10 @@ class Judge:
         out: list[Event] = []
         for session in sessions:
             verdict = self._verdicts[session.id] = self._verdict(session, now)
+            self._learn(session, verdict, now)
             alerts = self._matters.judged(session, verdict, self._cloud(session), now)
+            if self._phones and verdict.word == "unexpected" and self._phones.at_home(now):
+                alerts = [replace(alert, detail=alert.detail | {"phones": "none"}) for alert in alerts]
             out += [self.told(session), *alerts]
             if session.state == "closed":
                 del self._verdicts[session.id]
@@ -101,12 +133,17 @@ class Judge:
         for session in current.values():
             if self._verdict(session, now) != self._verdicts.get(session.id):
                 out += self.sessions([session], now)
+            else:
+                self._learn(session, self._verdicts[session.id], now)
+        out += self.baseline.tick(now)
         out += self._matters.tick(now, current)
         out += self._logins.tick(now, self._excuse_at(now), last=last)
         return [*out, *self._findings.tick(now)]
 
     def decide(self, wish: Wish, number: int, now: float, alert: Alert | None) -> list[Event]:
         """Makes a decision of a wish (the first event), and closes what it settles. ValueError: why not, in words."""
+        if wish.do == "learn":
+            return [self._learned(wish, number, now)]
         covers = self._matters.sessions_of(alert.id) if alert else frozenset()
         of_login = alert is not None and self._logins.is_open(alert.id)
         of_finding = alert is not None and self._findings.is_open(alert.id)
@@ -141,7 +178,7 @@ class Judge:
     @property
     def counters(self) -> dict[str, int]:
         """What the capped tables refused or forgot."""
-        parts = (self._matters, self._logins, self._findings, self._permissions)
+        parts = (self._matters, self._logins, self._findings, self._permissions, self.baseline)
         return {name: number for part in parts for name, number in part.counters.items()}
 
     def _excuse_at(self, now: float) -> Callable[[str, Peer], str | None]:
@@ -152,7 +189,51 @@ class Judge:
         if verdict.word != "unexpected":
             return verdict
         excuse = self._permissions.excuses(session, now, private=verdict.private)
-        return Verdict("expected", excuse[0], decision=excuse[1]) if excuse else verdict
+        if excuse:
+            return Verdict("expected", excuse[0], decision=excuse[1])
+        if verdict.private:  # nothing that was learned counts in privacy hours
+            return verdict
+        if received := self._phones.reason(session) if self._phones else None:
+            return Verdict("expected", received, phone=True)
+        if usual := self.baseline.usual(session, now):
+            return Verdict("expected", usual)
+        if held := self.baseline.holds(session, sign=self._sign(session)):
+            return Verdict(None, held, held=True)
+        if self._phones and self._phones.may_be(session, now):  # the alert waits, for seconds (contract.md: delays)
+            return Verdict(None, "one of your devices may be receiving it: that shows in a moment")
+        return verdict
+
+    def _learn(self, session: Session, verdict: Verdict, now: float) -> None:
+        tainted = verdict.private or self._sign(session)
+        self.baseline.judged(session, now, held=verdict.held, phone=verdict.phone, tainted=tainted)
+
+    def _sign(self, session: Session) -> bool:
+        """Whether something else speaks against this viewing: a login from outside, attacks by the camera, or an open
+        door or a new place that is about the same other end."""
+        return any(
+            alert.camera == session.camera
+            and (alert.type in SIGNS or (alert.peer is not None and alert.peer.ip == session.peer.ip))
+            for part in (self._logins, self._findings)
+            for alert in part.open_alerts()
+        )
+
+    def _learned(self, wish: Wish, number: int, now: float) -> Decision:
+        """What the owner says of a habit."""
+        if wish.who.split(",")[0] not in LOCAL:
+            raise ValueError("from afar nothing that lasts can be said; use camguard learn at home")
+        key, words = self.baseline.decide(wish.habit or 0, wish.mode, wish.when)
+        return Decision(
+            number=number,
+            time=self._wall(now),
+            wish=wish.id,
+            who=wish.who,
+            what="learn",
+            camera=key.camera,
+            mode=wish.mode,
+            detail=words,
+            when=wish.when,
+            habit=wish.habit,
+        )
 
     def _cloud(self, session: Session) -> str | None:
         """The maker whose server the camera dialled, where it was the camera that dialled."""

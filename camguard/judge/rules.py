@@ -15,12 +15,15 @@ UNKNOWN = "it is none of your devices and nothing you expect"
 
 class Verdict(NamedTuple):
     """`private`: the camera is in its privacy hours or may never be watched, so even usual viewing is told.
-    `decision`: the owner's own, where one excuses it (allow.py)."""
+    `decision`: the owner's own, where one excuses it (allow.py). `phone`: a device of the owner's receives it;
+    `held`: the alert is held back (first_days.py)."""
 
     word: VerdictWord | None
     reason: str | None
     private: bool = False
     decision: Decision | None = None
+    phone: bool = False
+    held: bool = False
 
 
 class _Rule(NamedTuple):

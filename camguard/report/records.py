@@ -94,7 +94,7 @@ def _decision_dict(event: Decision) -> dict[str, Any]:
         "camera": event.camera,
         **_fields(event, "who what"),
         "until": rfc3339(event.until),
-        **_fields(event, "alert number wish mode revokes detail about when private used"),
+        **_fields(event, "alert number wish mode revokes detail about when private used habit"),
         "peer": None if event.peer is None else peer_dict(event.peer),
     }
 
@@ -182,6 +182,7 @@ def decision_words(event: Decision, zone: str) -> str:
         if over
         else f"no notifications about {which}{until}; the record goes on",
         "presence": clean(event.detail, 60),
+        "learn": clean(event.detail, 160),
     }
     return f"{words_of[event.what]} ({clean(event.who, 40)})"
 

@@ -71,6 +71,9 @@ class Service:
             exposures=left.exposures,
             services=left.services,
             destinations=left.destinations,
+            habits=left.habits,
+            looked=left.looked,
+            next_habit=left.next_habit,
             speakers=left.speakers,
         )
         still = [alert for alert in left.alerts if alert.state != "closed"]
@@ -146,6 +149,11 @@ class Service:
             events.append(Notice(now, None, "gap", _gap_words(until, now, self.config.home.timezone)))
             events += blind.restarted(until, now, now - store.boottime_s())
         events.append(Notice(now, None, "guard-start", f"camguard began to look at {', '.join(self.names)}"))
+        if refused := self.guard.habits_refused:
+            many = "a habit that was learned" if len(refused) == 1 else f"{len(refused)} habits that were learned"
+            words = f"{many} before cannot be read ({refused[0][1]}), and is put aside; learning begins anew there"
+            events.append(Notice(now, None, "learned", words))
+            self.writer.ask(lambda opened: opened.habits_aside(refused, now))
         self.writer.put([Item(row, None) for row in self.left.rows])
         self.tell(events)
 
@@ -160,12 +168,14 @@ class Service:
         now = time.monotonic()
         self._collect(now)
         self.tell(self._tried("finish", self.guard.finish, now) or [])
-        learned = self._learned()
+        learned, habits = self._learned(), self._tried("habits", lambda: self.guard.habits(last=True))
         ended = time.time()
 
         def last(opened: Store) -> None:
             if learned is not None:
                 learned(opened)
+            if habits is not None:
+                opened.habits(*habits)
             opened.note_beat(ended, ended=True)
 
         self.writer.stop(last)
@@ -301,6 +311,7 @@ class Service:
         learned = self._learned()
         if learned is not None:
             self.writer.ask(learned)
+        asyncio.get_running_loop().create_task(self.save_habits())
         own = self._tried("own", machine.own)
         if own is not None:
             self._tried("own", self.guard.reload, self.config.home, own)
@@ -324,6 +335,16 @@ class Service:
                 opened.destinations(places)
 
         return put if devices or names or services or leases or places else None
+
+    async def save_habits(self) -> bool:
+        """What is new of habits goes to the disk; whether that worked (what did not is tried again)."""
+        found = self._tried("habits", self.guard.habits)
+        if not found or not any(found):
+            return found is not None
+        done = await self.asked(lambda opened: opened.habits(*found))
+        if done is None:
+            self.guard.habits_unsaved(found)
+        return done is not None
 
     def _feed_watchdog(self, now: float) -> None:
         if self.manager.watchdog_s is None or not self._due("watchdog", self.manager.watchdog_s / PINGS, now):

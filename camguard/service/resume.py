@@ -21,7 +21,8 @@ class Left:
 
     `names`: (camera, address, DNS name) as cameras were told lately. `exposures`: ways in that were open; `services`:
     what each camera is known to answer on; `destinations`: where it is known to talk to; `speakers`: MACs of
-    devices that spoke like a camera. Times are wall clock.
+    devices that spoke like a camera; `habits`: what is usual (number, text), `looked`: for how long each camera was
+    looked at, `next_habit`: a number (judge/baseline.py). Times are wall clock.
     """
 
     def __init__(
@@ -35,11 +36,15 @@ class Left:
         services: Sequence[tuple[str, str, int, float, float]] = (),
         destinations: Sequence[tuple[str, str, float]] = (),
         speakers: Sequence[str] = (),
+        habits: Sequence[tuple[int, str]] = (),
+        looked: Sequence[tuple[str, float, int]] = (),
+        next_habit: int = 1,
     ) -> None:
         self.alerts, self.rows, self.looked_until = tuple(alerts), tuple(rows), looked_until
         self.decisions, self.names = tuple(decisions), tuple(names)
         self.exposures, self.services = tuple(exposures), tuple(services)
         self.destinations, self.speakers = tuple(destinations), tuple(speakers)
+        self.habits, self.looked, self.next_habit = tuple(habits), tuple(looked), next_habit
 
 
 def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
@@ -59,17 +64,19 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         exposures = [one for one in map(_exposure, reversed(reader.open_exposures())) if one]
         services, destinations = reader.services(), reader.destinations()
         speakers = [device.mac for device in reader.devices() if device.speaks_camera]
+        known = names, exposures, services, destinations, speakers, reader.habits(), reader.looked_at()
+        next_habit = reader.next_habit()
     finally:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
         closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
-        return Left([*alerts, *closed], rows, until, decisions, names, exposures, services, destinations, speakers)
+        return Left([*alerts, *closed], rows, until, decisions, *known, next_habit)
     lasting = [alert for alert in alerts if alert.type in LASTING]
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
     rows += [*map(row_of, closed), *(row_of(replace(one, time=until, used=True)) for one in once)]
     lasts = [kept for kept in decisions if kept.decision not in once]
-    return Left(lasting, rows, until, lasts, names, exposures, services, destinations, speakers)
+    return Left(lasting, rows, until, lasts, *known, next_habit)
 
 
 def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:

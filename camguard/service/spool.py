@@ -45,6 +45,10 @@ class Keeper(Protocol):
         """Events to the store and to whoever listens; `wish`, `why`: for whoever waits for the answer to a wish."""
         ...
 
+    async def save_habits(self) -> bool:
+        """What is new of habits goes to the disk; whether that worked."""
+        ...
+
     def fault(self, place: str, error: BaseException | None) -> None:
         """A fault of camguard itself: counted, said once."""
         ...
@@ -179,6 +183,9 @@ class Spool:
         except ValueError as error:
             self._number -= 1
             return await self._refused(name, _no(wish, str(error)))
+        # what was said of a habit is on the disk before anybody is told so; else the wish is there, and is done again
+        if wish.do == "learn" and not await self._keeper.save_habits():
+            return False
         self._keeper.tell(events)
         return await self._remove(name, wish.id)
 

@@ -28,7 +28,7 @@ SELECT = (
 )
 
 #: Of a row: nothing but the clock can have ended it.
-MAY_HOLD = "(what <> 'revoke' AND revoked_at IS NULL AND used_at IS NULL)"
+MAY_HOLD = "(what NOT IN ('revoke', 'learn') AND revoked_at IS NULL AND used_at IS NULL)"
 
 #: A row of log that says who was home; a damaged body is none. CASE: json_extract must not see a damaged one.
 SAYS_PRESENCE = (
@@ -57,7 +57,7 @@ class Kept(NamedTuple):
     def holds(self) -> bool:
         """Whether it counts now."""
         return (
-            self.decision.what != "revoke"
+            self.decision.what not in ("revoke", "learn")
             and self.revoked_at is None
             and self.used_at is None
             and not self.unsure
@@ -97,7 +97,7 @@ def decision_of(body: Any) -> Decision | None:
         if made is None or not isinstance(body["number"], int):
             return None
         same = ("number", "wish", "who", "what", "camera", "alert", "mode", "revokes", "detail")
-        later = {name: body[name] for name in ("about", "when", "private", "used") if name in body}
+        later = {name: body[name] for name in ("about", "when", "private", "used", "habit") if name in body}
         return Decision(time=made, until=until, peer=peer, **{name: body[name] for name in same}, **later)
     return None
 
@@ -148,7 +148,7 @@ def forget(db: sqlite3.Connection, cutoff: float, presence_cutoff: float) -> Non
     db.execute("DELETE FROM decisions WHERE what = 'presence' AND time < ?", (presence_cutoff,))
     db.execute(f"DELETE FROM log WHERE time < ? AND {SAYS_PRESENCE}", (presence_cutoff,))  # noqa: S608
     over = (
-        "(what IN ('revoke', 'presence') OR revoked_at IS NOT NULL OR used_at IS NOT NULL OR"
+        "(what IN ('revoke', 'presence', 'learn') OR revoked_at IS NOT NULL OR used_at IS NOT NULL OR"
         " (until IS NOT NULL AND until < :cutoff))"
     )
     db.execute(f"DELETE FROM decisions WHERE time < :cutoff AND {over}", {"cutoff": cutoff})  # noqa: S608

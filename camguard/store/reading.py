@@ -113,6 +113,24 @@ class Reader:
         rows = self._ask("SELECT camera, transport, port, first_time, last_time FROM services")
         return [(str(camera), str(transport), int(port), first, last) for camera, transport, port, first, last in rows]
 
+    def habits(self) -> list[tuple[int, str]]:
+        """(number, text as judge/habits.py wrote it) of what was learned."""
+        return [(number, str(body)) for number, body in self._ask("SELECT number, body FROM habits ORDER BY number")]
+
+    def habits_shown(self) -> list[dict[str, Any]]:
+        """The same for whoever shows it; damaged ones are left out."""
+        found = bodies([(body,) for _, body in self.habits()])
+        return [shown for body in found if isinstance(shown := body.get("shown"), dict)]
+
+    def next_habit(self) -> int:
+        """The number of the next habit; none is used twice."""
+        found = self._ask("SELECT seq FROM sqlite_sequence WHERE name='habits'")
+        return int(found[0][0]) + 1 if found else 1
+
+    def looked_at(self) -> list[tuple[str, float, int]]:
+        """(camera, seconds of looking at it, alerts held back in its first days)."""
+        return [tuple(row) for row in self._ask("SELECT camera, seconds, held FROM looked ORDER BY camera")]
+
     def alerts_after(self, seq: int, limit: int = 500) -> list[tuple[int, dict[str, Any]]]:
         """Every change of an alert written after `seq`, oldest first, with its own seq: for those who follow."""
         rows = self._ask("SELECT seq, body FROM log WHERE kind='alert' AND seq > ? ORDER BY seq LIMIT ?", (seq, limit))

@@ -67,12 +67,20 @@ MIGRATIONS = (
         camera TEXT NOT NULL, place TEXT NOT NULL, first_time REAL NOT NULL,
         PRIMARY KEY (camera, place)) WITHOUT ROWID;
     """,
+    """
+    -- what is usual (judge/habits.py has the body); numbers are never used twice. habits_aside: what could not be read.
+    -- looked: for how long each camera was looked at, and how many alerts were held back in its first days
+    CREATE TABLE habits (number INTEGER PRIMARY KEY AUTOINCREMENT, camera TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE habits_aside (number INTEGER, body TEXT, time REAL NOT NULL, why TEXT NOT NULL);
+    CREATE TABLE looked (camera TEXT PRIMARY KEY, seconds REAL NOT NULL, held INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 VERSION = len(MIGRATIONS)
 BEAT_S = 30.0  # how often the service writes a heartbeat; the SD card pays about 4 KB for each
 QUICK_CHECK_S = 4.0  # at start, so that a big file on a slow card cannot keep the guard from looking
 DAMAGED_KEPT = 3
 DEVICES_KEPT = 4096  # anybody on the link can invent MACs
+HABITS_ASIDE_KEPT = 256
 DESTINATIONS_KEPT = 16_384  # those that were met first: they are the usual ones
 NAMES_KEPT, NAMES_DAYS = 4096, 30  # an address goes to somebody else some day
 PAGE = 2048  # a commit writes whole pages, most of them for one or two rows: small ones spare the card

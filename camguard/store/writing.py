@@ -18,6 +18,7 @@ from camguard.store.schema import (
     DAMAGED_KEPT,
     DESTINATIONS_KEPT,
     DEVICES_KEPT,
+    HABITS_ASIDE_KEPT,
     NAMES_DAYS,
     NAMES_KEPT,
     PAGE,
@@ -130,6 +131,43 @@ class Store:
                     "DELETE FROM destinations WHERE (camera, place) IN (SELECT camera, place FROM destinations"
                     " ORDER BY first_time LIMIT -1 OFFSET ?)",
                     (DESTINATIONS_KEPT,),
+                )
+
+        self._retried(put)
+
+    def habits(
+        self,
+        habits: Sequence[tuple[int, str, str]],
+        gone: Sequence[int] = (),
+        looked: Sequence[tuple[str, float, int]] = (),
+    ) -> bool:
+        """Keep what was learned: (number, camera, text), numbers that are no more, (camera, seconds of looking, alerts
+        held back). On the disk when this returns: the owner may have said something of it."""
+
+        def put() -> bool:
+            with self._commit(durable=bool(habits or gone)):
+                self._db.executemany("INSERT OR REPLACE INTO habits VALUES (?,?,?)", habits)
+                self._db.executemany("DELETE FROM habits WHERE number=?", [(number,) for number in gone])
+                self._db.executemany("INSERT OR REPLACE INTO looked VALUES (?,?,?)", looked)
+            return True
+
+        return self._retried(put)
+
+    def habits_aside(self, refused: Sequence[tuple[int, str]], now: float) -> None:
+        """Put (number, why) aside, so that they are said once and can be looked at; the oldest go."""
+
+        def put() -> None:
+            with self._commit(durable=False):
+                for number, why in refused:
+                    self._db.execute(
+                        "INSERT INTO habits_aside SELECT number, body, ?, ? FROM habits WHERE number=?",
+                        (now, why, number),
+                    )
+                    self._db.execute("DELETE FROM habits WHERE number=?", (number,))
+                self._db.execute(
+                    "DELETE FROM habits_aside WHERE rowid NOT IN (SELECT rowid FROM habits_aside ORDER BY rowid DESC"
+                    " LIMIT ?)",
+                    (HABITS_ASIDE_KEPT,),
                 )
 
         self._retried(put)

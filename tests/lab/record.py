@@ -44,7 +44,7 @@ class Recording:
 
 def configuration(plan: Plan) -> str:
     """What the owner of this home wrote: the cameras, the recorder that may look, the phone that is the owner's."""
-    lines = ["[home]", 'timezone = "UTC"', "", "[network]", 'interface = "br-lan"', ""]
+    lines = ["[home]", 'timezone = "UTC"', "learn_days = 0", "", "[network]", 'interface = "br-lan"', ""]
     for scenario in plan.scenarios:
         lines += ["[[camera]]", f'name = "{scenario.name}"', f'mac = "{plan.macs[scenario.name]}"', ""]
     lines += ["[[device]]", 'name = "nvr"', f'mac = "{plan.macs["nvr"]}"', ""]

@@ -15,6 +15,7 @@ RELEASED = (
     "d7b7247c44e4145a",
     "d3cb9413aab6a37a",
     "e35c4f9e677d89da",
+    "36731ea20d7b2127",
 )
 
 
