@@ -163,6 +163,11 @@ class Streams:
         """What is going on now."""
         return [self._session(talk, "update", now) for talk in self._talks.values()]
 
+    def flows_of(self, session_id: str) -> list[Flow]:
+        """The connections of a session that is open."""
+        talk = self._talks.get(session_id)
+        return talk.flows() if talk else []
+
     def keys(self) -> set[bytes]:
         """Connections that carry a session or a dialogue: never evicted for new ones."""
         return set(self._by_flow) | self._calls.keys()

@@ -1,0 +1,337 @@
+"""Do the owner's devices receive what a camera sends? In: their volumes and the open sessions; out: who explains what.
+
+Nothing of a device is ever read; its connections are known by their bytes a second, for a minute, and kept nowhere. A
+connection of a device explains a session when it began with it, not long after, and
+
+- *server*: it comes from the server that the camera sends to (address, network of 256, or name), and the volumes fit;
+- *rates*: whatever its other end is, it rises and falls with what the camera sends (follow.py). A camera that sends
+  evenly cannot be told so: evenness is no likeness.
+
+One connection explains one session. Who joins when the camera has been sending for a while explains nothing: somebody
+else had it sending. In doubt nothing is explained. Times are on the guard's clock.
+"""
+
+import bisect
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from camguard.detect.follow import Fit, fit, strays
+from camguard.events import VIEWING, FlowCount, Peer, Session, unpack_key
+from camguard.track import Flow
+
+#: Connections of one device that are followed, seconds that are kept of each, sessions looked at in one second.
+STREAMS_MAX, BINS, SESSIONS_MAX = 64, 60, 64
+#: Payload bytes in a second with which a device receives, and a camera sends, something.
+FLOOR_BYTES = 2_000
+CAMERA_FLOOR_BYTES = 400
+#: A longer silence ends a stream; what comes after it is another one.
+GAP_S = 5.0
+#: A match ends when it has not held for so long.
+GRACE_S = 5.0
+#: How long before the camera a stream may have begun, and how long after it: by server, and by rates.
+BEFORE_S, AFTER_S, NEAR_S = 15.0, 8.0, 4.0
+#: Seconds that are compared: at most, and at least to say that one follows the other.
+COMPARED_S, LEAST_FIT_S = 20, 6
+#: An alert may wait until its session is so old for a stream that may come to explain it (contract.md: 10 s).
+WAITS_S = 9.0
+
+
+class Match(NamedTuple):
+    """`device` receives it; `how` that is known."""
+
+    device: str
+    how: Literal["server", "rates"]
+
+    @property
+    def words(self) -> str:
+        """The reason, for the owner."""
+        why = "through the same server" if self.how == "server" else "it rises and falls with it"
+        return f"{self.device} is receiving it at the same time ({why})"
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One connection of a device: bytes received in each second, the last of them not over yet."""
+
+    host: int
+    peer: bytes
+    mac: bytes
+    began_at: float
+    active_at: float
+    now: int = 0
+    bins: deque[int] = field(default_factory=lambda: deque(maxlen=BINS))
+
+    def last(self, seconds: int) -> list[int]:
+        """The last complete seconds, silent before it began."""
+        there = list(self.bins)[-seconds:]
+        return [0] * (seconds - len(there)) + there
+
+
+@dataclass(slots=True)
+class _Upload:
+    """What a session's connections sent in each second: by the tick that ended it."""
+
+    sums: dict[float, int] = field(default_factory=dict)
+    taken: dict[bytes, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Held:
+    """Which connection explains a session, whose it is and from where, and when that was last seen to be so."""
+
+    stream: bytes
+    host: int
+    peer: bytes
+    match: Match
+    good_at: float
+
+
+class Phones:
+    """The owner's devices at home. `name_of`: number of a host to its name; `peer_at`: what a camera (its number) knows
+    of an address with this MAC; `scope_of`: where these two are."""
+
+    def __init__(
+        self,
+        name_of: Callable[[int], str],
+        peer_at: Callable[[int, bytes, bytes], Peer],
+        scope_of: Callable[[bytes, bytes], str],
+        *,
+        home_s: float = 600.0,
+    ) -> None:
+        self._name_of, self._peer_at, self._scope_of, self._home_s = name_of, peer_at, scope_of, home_s
+        self._streams: dict[bytes, _Stream] = {}
+        self._of_device: dict[int, set[bytes]] = {}
+        self._seen_at: dict[int, float] = {}
+        self._ticks: deque[float] = deque(maxlen=BINS)
+        self._uploads: dict[str, _Upload] = {}
+        self._held: dict[str, _Held] = {}
+        self.counters = {"phone-streams-evicted": 0, "phone-sessions-refused": 0}
+
+    # ---- what was counted ----
+
+    def counted(self, count: FlowCount, now: float) -> None:
+        """What one connection of a device did in the last second."""
+        key = unpack_key(count.key)
+        if count.packets_up:
+            self._seen_at[key.host] = max(self._seen_at.get(key.host, count.last_at), count.last_at)
+        stream = self._streams.get(count.key)
+        if count.closed:
+            self._forget(count.key)
+        elif key.proto and count.payload_down >= FLOOR_BYTES:
+            if stream is None:
+                self._make_room(key.host)
+                stream = self._streams[count.key] = _Stream(key.host, key.peer, count.peer_mac, now, now)
+                self._of_device.setdefault(key.host, set()).add(count.key)
+            elif now - stream.active_at > GAP_S:
+                stream.began_at = now
+            stream.active_at, stream.mac = now, count.peer_mac or stream.mac
+        if stream:
+            stream.now += count.payload_down
+
+    def drop(self, hosts: set[int]) -> None:
+        """Forgets these hosts: their numbers get another meaning."""
+        for key in [key for key, stream in self._streams.items() if stream.host in hosts]:
+            self._forget(key)
+        for host in hosts:
+            self._seen_at.pop(host, None)
+
+    def tick(self, now: float, sessions: Iterable[tuple[Session, list[Flow]]]) -> None:
+        """Once a second, after the counts: who receives what. `sessions`: the open ones, and their connections."""
+        self._ticks.append(now)
+        for key, stream in list(self._streams.items()):
+            stream.bins.append(stream.now)
+            stream.now = 0
+            if now - stream.active_at > BINS:
+                self._forget(key)
+        going_on = self._sent(sessions)
+        self._uploads = {name: upload for name, upload in self._uploads.items() if name in going_on}
+        self._held = {name: held for name, held in self._held.items() if name in going_on}
+        for name, held in list(self._held.items()):
+            if self._still(self._series(self._uploads[name]), held, now):
+                held.good_at = now
+            elif now - held.good_at >= GRACE_S:
+                del self._held[name]
+        self._find(going_on, now)
+
+    # ---- what the judge asks ----
+
+    def receives(self, session: Session) -> Match | None:
+        """Whose device receives this viewing now."""
+        held = self._held.get(session.id)
+        return held.match if held else None
+
+    def reason(self, session: Session) -> str | None:
+        """The same in words."""
+        match = self.receives(session)
+        return match.words if match else None
+
+    def may_be(self, session: Session, now: float) -> bool:
+        """Whether a viewing that is only likely, and still young, may come to be explained: its alert waits."""
+        if session.confidence == "certain" or not _may_be_relayed(session) or now + 0.5 - session.started >= WAITS_S:
+            return False
+        taken = {held.stream for held in self._held.values()}
+        sent = session.rate_kbps * 125
+        for key, stream in self._streams.items():
+            if key in taken or now - stream.active_at > 2.0 or not self._outside(stream):
+                continue
+            got = [value for value in stream.last(6) if value]
+            fits = got and 0.3 * sent <= sum(got) / len(got) <= 3 * sent
+            if fits and -BEFORE_S <= stream.began_at - 1.0 - session.started <= AFTER_S:
+                return True
+        return False
+
+    def at_home(self, now: float) -> dict[str, float]:
+        """The devices at home, by frames of their own, and when each was last seen."""
+        return {self._name_of(host): at for host, at in self._seen_at.items() if now - at <= self._home_s}
+
+    # ---- who explains what ----
+
+    def _sent(self, sessions: Iterable[tuple[Session, list[Flow]]]) -> dict[str, tuple[Session, int]]:
+        """Takes the sessions' new seconds; the sessions that a device could explain, with their camera's number."""
+        out: dict[str, tuple[Session, int]] = {}
+        for session, flows in sessions:
+            if not flows or session.cls not in VIEWING or not _may_be_relayed(session):
+                continue
+            if len(out) >= SESSIONS_MAX:
+                self.counters["phone-sessions-refused"] += 1
+                break
+            out[session.id] = session, flows[0].host
+            upload = self._uploads.setdefault(session.id, _Upload())
+            for flow in flows:
+                since_at = upload.taken.get(flow.key, session.started)
+                for second in flow.history or ():
+                    place = bisect.bisect_left(self._ticks, second.at)
+                    if second.at > since_at and place < len(self._ticks):
+                        tick = self._ticks[place]
+                        upload.sums[tick] = upload.sums.get(tick, 0) + second.up
+                        upload.taken[flow.key] = second.at
+            for old in [tick for tick in upload.sums if tick < self._ticks[0]]:
+                del upload.sums[old]
+            upload.taken = {flow.key: upload.taken[flow.key] for flow in flows if flow.key in upload.taken}
+        return out
+
+    def _series(self, upload: _Upload) -> list[int]:
+        """What was sent in each of the last seconds, from the first of weight on."""
+        series = [upload.sums.get(tick, 0) for tick in self._ticks]
+        first = next((place for place, sent in enumerate(series) if sent >= CAMERA_FLOOR_BYTES), len(series))
+        return series[first:]
+
+    def _still(self, sent: list[int], held: _Held, now: float) -> bool:
+        """Whether what was a match is one still. A camera that sends nothing more needs no explanation."""
+        if max(sent[-2:], default=0) < CAMERA_FLOOR_BYTES:
+            return True
+        stream = self._streams.get(held.stream)
+        if stream is None or now - stream.active_at >= 2.0:
+            self._taken_up_again(held, now)
+            return False
+        got = stream.last(min(len(sent), COMPARED_S))
+        ratio = sum(got[-10:]) / max(1, sum(sent[-10:]))
+        shape = fit(sent[-COMPARED_S:], got)
+        parted = shape is not None and shape.seconds >= 12 and shape.uneven >= 0.25 and shape.r < 0.2
+        return 0.4 <= ratio <= 2.5 and not parted
+
+    def _taken_up_again(self, held: _Held, now: float) -> None:
+        """A device that changes its connection goes on with another one to the same server."""
+        taken = {other.stream for other in self._held.values()}
+        for key, stream in self._streams.items():
+            same = (stream.host, stream.peer) == (held.host, held.peer)
+            if same and key not in taken and stream.began_at > held.good_at - 2.0 and now - stream.active_at < 2.0:
+                held.stream = key
+                return
+
+    def _find(self, going_on: Mapping[str, tuple[Session, int]], now: float) -> None:
+        """The best pairs first; each connection and each session once."""
+        wanted = {name: one for name, one in going_on.items() if name not in self._held}
+        if not wanted:
+            return
+        taken = {held.stream for held in self._held.values()}
+        free = {
+            key: stream
+            for key, stream in self._streams.items()
+            if key not in taken and now - stream.active_at < 2.0 and self._outside(stream)
+        }
+        found: list[tuple[float, str, bytes, Match]] = []
+        for name, (session, host) in wanted.items():
+            sent = self._series(self._uploads[name])
+            began_at = self._ticks[-len(sent)] if sent else now
+            for key, stream in free.items():
+                if one := self._match(session, host, sent, stream, stream.began_at - began_at):
+                    found.append((one[0], name, key, one[1]))
+        for _, name, key, match in sorted(found, key=lambda one: -one[0]):
+            if name not in self._held and key not in taken:
+                self._held[name] = _Held(key, free[key].host, free[key].peer, match, now)
+                taken.add(key)
+
+    def _match(
+        self, session: Session, host: int, sent: list[int], stream: _Stream, later_s: float
+    ) -> tuple[float, Match] | None:
+        """How well a connection explains a session; `later_s`: how much later than the camera it began."""
+        if later_s > AFTER_S or len(sent) < 5:
+            return None
+        sent = sent[-COMPARED_S:]
+        got = stream.last(len(sent))
+        if not 0.4 <= sum(got) / sum(sent) <= 2.5:
+            return None
+        shape, device = fit(sent, got), self._name_of(stream.host)
+        follows = shape is not None and _follows(shape)
+        likeness = (shape.r if shape else 0.0) - abs(later_s) / 20
+        near = self._same_server(session.peer, host, stream)
+        if near == "no":
+            if follows and -NEAR_S / 2 <= later_s <= NEAR_S:
+                return likeness, Match(device, "rates")
+            return None
+        if follows or (later_s >= -BEFORE_S and _fits(sent, got, shape, strict=near == "network")):
+            return 2 + likeness, Match(device, "server")
+        return None
+
+    def _same_server(self, peer: Peer, host: int, stream: _Stream) -> Literal["same", "network", "no"]:
+        other = self._peer_at(host, stream.peer, stream.mac)
+        if other.ip == peer.ip or (peer.name and other.name == peer.name):
+            return "same"
+        network = ".".join(peer.ip.split(".")[:3]) + "."
+        return "network" if "." in peer.ip and other.ip.startswith(network) else "no"
+
+    def _outside(self, stream: _Stream) -> bool:
+        """Whether it comes from outside: what a camera gives to a device at home is another viewing (peer.device)."""
+        return self._scope_of(stream.peer, stream.mac) == "wan"
+
+    # ---- room ----
+
+    def _make_room(self, host: int) -> None:
+        """The one of the device's connections that has brought least lately goes."""
+        keys = self._of_device.get(host, set())
+        if len(keys) >= STREAMS_MAX:
+            taken = {held.stream for held in self._held.values()}
+            least = min(keys, key=lambda key: (key in taken, sum(self._streams[key].last(10)) + self._streams[key].now))
+            self._forget(least)
+            self.counters["phone-streams-evicted"] += 1
+
+    def _forget(self, key: bytes) -> None:
+        stream = self._streams.pop(key, None)
+        if stream:
+            self._of_device[stream.host].discard(key)
+
+
+def _may_be_relayed(session: Session) -> bool:
+    """Somebody who came in from outside by himself is no relay."""
+    return session.peer.scope == "wan" and session.initiator != "peer"
+
+
+def _follows(shape: Fit) -> bool:
+    """Whether the one rises and falls with the other: the fewer seconds, the likelier is chance."""
+    least = max(0.65, 0.97 - 0.025 * (shape.seconds - LEAST_FIT_S))
+    alike = shape.r >= least and shape.explained >= 0.5 and shape.off <= 0.25
+    return shape.seconds >= LEAST_FIT_S and shape.uneven >= 0.1 and 0.6 <= shape.ratio <= 1.7 and alike
+
+
+def _fits(sent: list[int], got: list[int], shape: Fit | None, *, strict: bool) -> bool:
+    """Whether the volumes from the same server fit: as much, in the same seconds or nearly, and no rhythm of its own.
+    `strict`: the server is only a near one."""
+    ratio, strayed = sum(got[1:]) / max(1, sum(sent[1:])), strays(sent[1:], got[1:])
+    low, high, most = (0.67, 1.5, 0.15) if strict else (0.5, 2.0, 0.25)
+    if not low <= ratio <= high or strayed > most:
+        return False
+    lively = shape is not None and shape.uneven >= 0.25 and shape.seconds >= 8
+    return not lively or (shape is not None and shape.r >= 0.3)
