@@ -53,8 +53,11 @@ class Findings:
         """Goes on with an alert that was open, or lately closed, when the guard stopped."""
         key, settled = alert.detail.get("key"), bool(alert.detail.get("settled"))
         if alert.camera and isinstance(key, str):
+            place = (alert.camera, alert.type, key)
+            if alert.state == "closed" and place in self._matters:  # what is open goes on, whatever was before it
+                return
             last_at = alert.time if alert.ended is None else alert.ended
-            self._matters[(alert.camera, alert.type, key)] = _Matter(alert, last_at, settled)
+            self._matters[place] = _Matter(alert, last_at, settled)
 
     def judged(self, finding: Finding, now: float) -> list[Alert]:
         """What a finding means; nothing where it is only for the log (`notice_of`)."""

@@ -56,6 +56,14 @@ class Guesses:
         self._tries[key] = tries
         return tries
 
+    def resume(self, camera: str, peer: Peer, tries: Tries) -> None:
+        """What an earlier run had counted of this source; of several words on it the most counts."""
+        known = self._taken((camera, network_of(peer)))
+        tries = known if known and known.count > tries.count else tries
+        if len(self._tries) < NETWORKS_MAX:
+            self._few[camera] += tries.count if tries.count < GUESSING else 0
+            self._tries[(camera, network_of(peer))] = tries
+
     def of(self, camera: str, peer: Peer) -> Tries | None:
         """The guesses of this source so far."""
         return self._tries.get((camera, network_of(peer)))

@@ -11,7 +11,7 @@ begins to watch. Times are on the guard's clock.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -76,9 +76,18 @@ class LoginMatters:
         return self._counters | self._guesses.counters
 
     def resume(self, alert: Alert) -> None:
-        """Goes on with an alert that was open when the guard stopped."""
-        if alert.camera and alert.peer and alert.state != "closed":
-            self._matters[(alert.camera, alert.type, self._whom(alert.type, alert.peer))] = _Matter(alert, alert.time)
+        """Goes on with an alert that was open when the guard stopped; what was counted for it goes on, too."""
+        if not alert.camera or not alert.peer or alert.state == "closed":
+            return
+        networks, wrong = alert.detail.get("networks"), alert.detail.get("wrong")
+        spread = isinstance(networks, int | float) and networks > 1 and not alert.detail.get("guessed")
+        whom = "*" if spread else self._whom(alert.type, alert.peer)
+        self._matters[(alert.camera, alert.type, whom)] = _Matter(alert, alert.time)
+        worked = alert.detail.get("outcome") == "success"  # then what comes now counts anew
+        if isinstance(wrong, int | float) and whom != "*" and alert.type != "stale-password" and not worked:
+            user = alert.detail.get("user")
+            tries = Tries(int(wrong), alert.started, alert.time, {user} if isinstance(user, str) else set())
+            self._guesses.resume(alert.camera, alert.peer, tries)
 
     def judged(self, login: Login, verdict: Verdict, now: float) -> list[Alert]:
         """What a login with its verdict means."""
@@ -182,6 +191,10 @@ class LoginMatters:
             spread = self._guesses.spread(login.camera) if is_news(few) else None
             if spread or self._goes_on((login.camera, "brute-force", "*"), few, now):
                 return self._guessing(login, verdict, spread, "*", now) if spread else []
+        many = self._matters.get((login.camera, "brute-force", "*"))
+        if many and tries.count < GUESSING:  # of an earlier run, whose sources are not counted any more: it goes on
+            self._goes_on((login.camera, "brute-force", "*"), many.alert.count + 1, now)
+            return []
         whom = network_of(login.peer)
         guessing = self._matters.get((login.camera, "brute-force", whom))
         if guessing and guessing.alert.severity == "critical":
@@ -201,7 +214,7 @@ class LoginMatters:
         matter = self._matters.get(key)
         if matter:
             matter.last_at = now
-            matter.alert = replace(matter.alert, count=count)
+            matter.alert = replace(matter.alert, count=max(count, matter.alert.count))
         return matter is not None
 
     def _guessing(self, login: Login, verdict: Verdict, tries: Tries, whom: str, now: float) -> list[Alert]:
@@ -309,8 +322,8 @@ class LoginMatters:
                 severity=severity if graver else before.severity,
                 evidence=(*before.evidence[-3:], words) if words not in before.evidence else before.evidence,
                 peer=login.peer,
-                count=count or before.count + 1,
-                detail=before.detail | known,
+                count=max(count, before.count) if count else before.count + 1,
+                detail=before.detail | known | _at_least(before, known),
             )
         self._matters[key] = _Matter(alert, now)
         return [alert]
@@ -341,6 +354,15 @@ def _detail_of(tries: Tries) -> dict[str, float]:
         "wrong_s": tries.last_at - tries.first_at,
         "networks": tries.networks,
         "users": len(tries.users),
+    }
+
+
+def _at_least(before: Alert, known: Mapping[str, object]) -> dict[str, str | int | float | None]:
+    """Counts of guesses do not go back where an earlier run counted more."""
+    counted = [name for name in ("wrong", "networks", "users") if name in known and "networks" in known]
+    pairs = [(name, before.detail.get(name), known[name]) for name in counted]
+    return {
+        name: max(old, new) for name, old, new in pairs if isinstance(old, int | float) and isinstance(new, int | float)
     }
 
 

@@ -2,7 +2,8 @@
 
 A matter is one camera, one type and one viewer. A viewer who comes back within `again_s` is the same matter: the alert
 is taken up again and counted, and sounds again only at the 2nd, 4th, 8th, ... time. An alert that was open when the
-guard stopped is closed where its viewer is not seen within `resume_s`. Times are on the guard's clock.
+guard stopped is closed where its viewer is not seen within `resume_s`; what is seen of him within that time went on all
+the while and is no news, over however many connections. Times are on the guard's clock.
 """
 
 import hashlib
@@ -19,12 +20,16 @@ UPDATES_MIN = (5, 15, 30, 60, 120, 240, 480, 960, 1440)
 
 @dataclass(slots=True)
 class _Matter:
+    """`resumed`: of an earlier run, and its viewer not seen yet in this one; `known_until`: since he was, what else is
+    his went on, too."""
+
     alert: Alert
     open: dict[str, Session] = field(default_factory=dict)
     done_bytes: int = 0
     told: int = 0
     resumed: bool = False
     since_at: float | None = None
+    known_until: float = float("-inf")
 
 
 class Matters:
@@ -39,7 +44,8 @@ class Matters:
         """Goes on with an alert that was open, or lately closed, when the guard stopped."""
         if alert.peer and alert.camera:
             key = (alert.camera, alert.type, alert.peer.device or alert.peer.ip)
-            self._matters[key] = _Matter(alert, resumed=alert.state != "closed")
+            if alert.state != "closed" or key not in self._matters:  # what is open goes on, whatever was before it
+                self._matters[key] = _Matter(alert, resumed=alert.state != "closed", done_bytes=alert.bytes_up)
 
     def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:
         """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is."""
@@ -130,7 +136,10 @@ class Matters:
     def _goes_on(
         self, matter: _Matter, session: Session, verdict: Verdict, cloud: str | None, now: float
     ) -> list[Alert]:
-        alert, again = matter.alert, session.id not in matter.open and not matter.resumed
+        alert = matter.alert
+        if matter.resumed:
+            matter.known_until = now + self._resume_s
+        again = session.id not in matter.open and now >= matter.known_until
         severity = _severity(session, alert.type, cloud)
         worse = (severity, session.confidence) in (("critical", "certain"), ("critical", "likely")) and (
             alert.severity != "critical"
