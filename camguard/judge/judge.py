@@ -197,10 +197,10 @@ class Judge:
             return Verdict("expected", received, phone=True)
         if usual := self.baseline.usual(session, now):
             return Verdict("expected", usual)
-        if held := self.baseline.holds(session, sign=self._sign(session)):
-            return Verdict(None, held, held=True)
         if self._phones and self._phones.may_be(session, now):  # the alert waits, for seconds (contract.md: delays)
             return Verdict(None, "one of your devices may be receiving it: that shows in a moment")
+        if held := self.baseline.holds(session, sign=self._sign(session)):
+            return Verdict(None, held, held=True)
         return verdict
 
     def _learn(self, session: Session, verdict: Verdict, now: float) -> None:
