@@ -326,16 +326,21 @@ def _report(asked: argparse.Namespace) -> int:
 
 def _add_allow(commands: "Commands") -> None:
     command = _command(
-        commands, "allow", _allow, "say that the viewer of an alert is fine", "camguard allow a7f --for 2h"
+        commands,
+        "allow",
+        _allow,
+        "say that the viewer of an alert is fine; with ALERT alone: what you could say",
+        "camguard allow a7f --for 2h",
     )
     command.add_argument("alert", nargs="?", metavar="ALERT", help="the id of the alert, or its first characters")
     what = command.add_mutually_exclusive_group()
-    what.add_argument("--once", action="store_true", help="this viewing only: it was you (this is the default)")
+    what.add_argument("--once", action="store_true", help="this viewing only: it was you")
     what.add_argument("--for", dest="length", metavar="TIME", help="this viewer, for so long: 30m, 2h, 7d")
     what.add_argument("--always", action="store_true", help="this viewer, until you take it back")
     what.add_argument("--list", action="store_true", help="what holds now, when it was decided, and by whom")
     what.add_argument("--revoke", type=_count, metavar="NO", help="take a decision back; --list shows its number")
-    _json(command, "with --list: one JSON object a line instead of a table")
+    command.add_argument("--hours", metavar="HOURS", help='with --always or --for: only then, "mon-fri 18:00-22:00"')
+    _json(command, "with --list, or of an ALERT alone: one JSON object a line")
 
 
 def _allow(asked: argparse.Namespace) -> int:
@@ -349,8 +354,14 @@ def _allow(asked: argparse.Namespace) -> int:
         return decisions.revoke(_paths(asked), asked.revoke)
     if asked.alert is None:
         raise ConfigError("which alert? See their ids: camguard alerts. What holds now: camguard allow --list")
+    if asked.hours is not None and not (asked.length or asked.always):
+        raise ConfigError("--hours goes with --always or --for TIME.")
+    if not (asked.once or asked.length or asked.always):
+        from camguard.review import proposing
+
+        return proposing.propose(_paths(asked), asked.alert, as_json=asked.json)
     mode: Literal["once", "for", "always"] = "for" if asked.length else "always" if asked.always else "once"
-    return decisions.allow(_paths(asked), asked.alert, mode, asked.length)
+    return decisions.allow(_paths(asked), asked.alert, mode, asked.length, asked.hours)
 
 
 def _add_watching(commands: "Commands") -> None:

@@ -38,7 +38,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
         {"config", "errors", "events", "judge/schedule", "options", "report", "review/weekly", "store", "wishes"},
         {"aiomqtt", "apprise", "apscheduler", "jeepney", "notifypy"},
     ),
-    "review": ({"config", "errors", "events", "options", "places", "report", "store", "wishes"}, {"rich"}),
+    "review": ({"config", "errors", "events", "judge", "options", "places", "report", "store", "wishes"}, {"rich"}),
 }
 #: Programs that exercise everything at the moment of use.
 FREE = {"__init__", "__main__", "check", "cli", "replay", "selftest", "service"}

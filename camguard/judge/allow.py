@@ -23,6 +23,7 @@ DEFAULT_S = {"watching": 1800.0, "silence": 3600.0}
 LOCAL = ("terminal", "page")
 #: Alerts that a permission which lasts would make dangerous -> why it can only be settled once.
 ONLY_ONCE = {
+    "brute-force": "that somebody guesses passwords",
     "camera-attacks": "that a camera contacts many strangers",
     "default-password": "a maker's password",
 }
@@ -247,8 +248,6 @@ def _allowable(wish: Wish, alert: Alert | None, covers: frozenset[str]) -> None:
         raise ValueError(f"there is no alert {wish.alert} about a viewer or a way in")
     if alert.type in ONLY_ONCE and wish.mode != "once":
         raise ValueError(f"{ONLY_ONCE[alert.type]} can be settled once, not allowed for good (--once)")
-    if alert.type == "brute-force" and wish.mode == "always":
-        raise ValueError("who guesses passwords cannot be allowed for good; a device of yours needs a name (--for)")
     if wish.when is not None:
         if wish.mode not in ("for", "always") or about(alert):
             raise ValueError("hours go with a viewer that is allowed for a time or always")

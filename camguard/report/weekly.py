@@ -13,8 +13,8 @@ class Week:
     """What was counted between `since` and `until` (wall-clock seconds).
 
     `viewings`: all of them; `unexpected`: of these. `gaps`: (from, to) in which camguard did not look. `failed_logins`:
-    None where log-ins are not read. `open_ways`: ways in to a camera that are open at its end. `reached`,
-    `reached_at`: the channel that took the latest message, and when.
+    None where log-ins are not read. `open_ways`: ways in to a camera that are open at its end. `ending`: permissions
+    that end within three days. `reached`, `reached_at`: the channel that took the latest message, and when.
     """
 
     since: float
@@ -25,6 +25,7 @@ class Week:
     gaps: tuple[tuple[float, float], ...] = ()
     failed_logins: int | None = None
     open_ways: int = 0
+    ending: int = 0
     reached: str | None = None
     reached_at: float | None = None
 
@@ -37,7 +38,7 @@ class Week:
 
 def weekly(week: Week, zone: str = "UTC") -> tuple[str, str]:
     """Title (at most 60 characters) and body (at most 200)."""
-    parts = [_viewings(week), _ways(week), _logins(week), _gaps(week, zone), _reached(week, zone)]
+    parts = [_viewings(week), _ways(week), _logins(week), _gaps(week, zone), _reached(week, zone), _ending(week)]
     while len(" ".join(filter(None, parts))) > MAX_BODY and len(parts) > 1:
         parts.pop()
     return cut(_title(week), MAX_TITLE), cut(" ".join(filter(None, parts)), MAX_BODY)
@@ -74,6 +75,13 @@ def _logins(week: Week) -> str:
 def _ways(week: Week) -> str:
     verb = "is" if week.open_ways == 1 else "are"
     return f"{_count(week.open_ways, 'way in')} {verb} open: camguard status." if week.open_ways else ""
+
+
+def _ending(week: Week) -> str:
+    if not week.ending:
+        return ""
+    verb = "ends" if week.ending == 1 else "end"
+    return f"{_count(week.ending, 'permission')} {verb} within 3 days: camguard allow --list."
 
 
 def _gaps(week: Week, zone: str) -> str:

@@ -15,14 +15,17 @@ from camguard import report, wishes
 from camguard.config import Paths
 from camguard.errors import ConfigError, StoreError
 from camguard.events import Decision, Wish
+from camguard.judge import schedule
 from camguard.report.records import decision_words
 from camguard.review import moments
-from camguard.review.table import Row, show
+from camguard.review.table import Cell, Row, show
 from camguard.review.terminal import View, short_ids, start_words
-from camguard.store import Kept
+from camguard.review.weekly import ENDING_S
+from camguard.store import Kept, Used
 
 WAIT_S = 3.0
 NAMED_MAX = 20
+UNUSED_S = 90 * 86_400.0
 LONGEST_S = 1e9  # the guard has shorter limits of its own, and says until when
 RECENT = 200  # alerts among which the nearest id is looked for
 TERMINAL = "terminal"  # the guard adds who sits there: the owner of the file
@@ -33,15 +36,17 @@ def allow(
     alert: str,
     mode: Literal["once", "for", "always"],
     length: str | None = None,
+    hours: str | None = None,
     now: float | None = None,
 ) -> int:
-    """ "That was me": 0 done or noted, 1 refused. ConfigError for an alert that is not there."""
+    """ "That was me": 0 done or noted, 1 refused. ConfigError for an alert that is not there, hours that are none."""
     view = View(paths, now)
     for_s = None if length is None else _length(length)
-    found = _alert(view, alert)
-    if found.get("peer") is None:
-        raise ConfigError(f"alert {alert} is about no viewer, so there is nobody to allow. See: camguard alerts")
-    wish = Wish(wishes.new_id(), TERMINAL, "allow", alert=str(found["id"]), mode=mode, for_s=for_s)
+    if hours is not None:
+        _hours(hours)
+    found = alert_named(view, alert)
+    about_somebody(found, alert)
+    wish = Wish(wishes.new_id(), TERMINAL, "allow", alert=str(found["id"]), mode=mode, for_s=for_s, when=hours)
     return _ask(view, wish)
 
 
@@ -65,13 +70,22 @@ def listing(paths: Paths, *, as_json: bool = False, now: float | None = None) ->
     """Print what holds, the oldest first; 0."""
     view = View(paths, now)
     found = _holding(view)
+    used = view.reader.used(view.now) if found else {}
     if as_json:
         for kept in found:
-            print(report.to_json(report.as_dict(kept.decision, view.zone)))
+            times, last = used.get(kept.decision.number, (0, None))
+            made = {"times_used": None if kept.decision.about else times, "last_used": report.rfc3339(last)}
+            print(report.to_json(report.as_dict(kept.decision, view.zone) | made))
     elif not found:
-        print("Nothing is allowed beyond your configuration. It was you? camguard allow ALERT --once")
+        print("Nothing is allowed beyond your configuration. It was you? camguard allow ALERT")
     else:
-        show(("NO", "DECIDED", "BY", "WHAT", "UNTIL"), [_row(kept, view) for kept in found], right=(0,), wraps=(2, 3))
+        rows = [_row(kept, view, used.get(kept.decision.number)) for kept in found]
+        show(("NO", "DECIDED", "BY", "WHAT", "UNTIL", "USED"), rows, right=(0,), wraps=(2, 3))
+        for kept in found:
+            if (since := _unused_since(kept, used.get(kept.decision.number), view.now)) is not None:
+                number = kept.decision.number
+                day = report.day(since, view.zone)
+                print(f"Decision {number} was not used since {day}; no longer needed? camguard allow --revoke {number}")
         print("To take one back: camguard allow --revoke NO")
     return 0
 
@@ -79,7 +93,7 @@ def listing(paths: Paths, *, as_json: bool = False, now: float | None = None) ->
 # ---- the alert that is meant -----------------------------------------------------------------------------------------
 
 
-def _alert(view: View, named: str) -> dict[str, Any]:
+def alert_named(view: View, named: str) -> dict[str, Any]:
     """The alert whose id begins so; ConfigError with the nearest one."""
     beginning = named.strip().lower()
     found = view.reader.alerts_named(beginning, NAMED_MAX) if beginning.isalnum() else []
@@ -100,9 +114,23 @@ def _alert(view: View, named: str) -> dict[str, Any]:
     raise ConfigError(f'no alert "{shown}". See the ids of all: camguard alerts')
 
 
+def about_somebody(alert: dict[str, Any], named: str) -> None:
+    """ConfigError for an alert to which no permission is an answer."""
+    if alert.get("peer") is None and not (alert.get("detail") or {}).get("key"):
+        shown = report.clean(named, 40)
+        raise ConfigError(f"alert {shown} is about no viewer, so there is nobody to allow. See: camguard alerts")
+
+
 def _when(alert: dict[str, Any], view: View) -> str:
     started = report.when(report.seconds_of(alert["started"]), view.now, view.zone)
     return f"{started} {report.clean(alert['camera'] or 'camguard', report.MAX_CAMERA)}"
+
+
+def _hours(words: str) -> None:
+    try:
+        schedule.parse(words)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
 
 
 def _length(words: str) -> float:
@@ -153,7 +181,8 @@ def _what_follows(decision: Decision) -> str:
             else (f"{again}, you are told again. {undo}")
         )
     if decision.mode == "once":
-        return f"When that viewer comes back, you are told again. {undo}"
+        again = f"When that viewer comes back, you are told again. {undo}"
+        return "When it happens again, you are told again." if decision.used else again
     peer = decision.peer
     if peer is not None and peer.name and peer.scope == "wan" and not (peer.device or peer.mac):
         by_name = f"Whoever comes by {report.clean(peer.name, 80)} is allowed"
@@ -178,8 +207,18 @@ def _holding(view: View) -> Sequence[Kept]:
     return found[::-1]
 
 
-def _row(kept: Kept, view: View) -> Row:
+def _unused_since(kept: Kept, used: Used | None, now: float) -> float | None:
+    """Since when a permission was not needed, where that is long ago. Of what is about no viewer no use is recorded."""
     decision = kept.decision
+    if decision.what != "allow" or decision.about or kept.unsure:
+        return None
+    since = max(decision.time, used.last_time if used else 0.0)
+    return since if now - since >= UNUSED_S else None
+
+
+def _row(kept: Kept, view: View, used: Used | None) -> Row:
+    decision = kept.decision
+    soon = kept.left_s is not None and kept.left_s <= ENDING_S and decision.what == "allow"
     if kept.unsure:
         until = "when the clock is set"
     elif kept.left_s is not None:
@@ -192,5 +231,10 @@ def _row(kept: Kept, view: View) -> Row:
         report.when(decision.time, view.now, view.zone),
         report.clean(decision.who, 40),
         what[: what.rindex(" (")],
-        until,
+        Cell(until, "warning" if soon else ""),
+        "-" if decision.about or decision.what == "silence" else _times(used.times if used else 0),
     )
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once"}.get(count, f"{count} times")

@@ -45,7 +45,7 @@ def _words(kind: str, body: dict[str, Any], view: View) -> str:
         short = str(body["id"])[:4]
         return f"{body['severity']}: {report.clean(str(body['title']), report.MAX_TITLE)} [{report.clean(short, 8)}]"
     if kind == "session":
-        words = report.session_words(_session(body), view.zone)
+        words = report.session_words(session_of(body), view.zone)
         return words.partition(": ")[2] if camera else words
     if kind == "login":
         return report.login_words(login_of(body))
@@ -60,7 +60,8 @@ def _words(kind: str, body: dict[str, Any], view: View) -> str:
     return notice_words(Notice(at, camera, what, detail))
 
 
-def _session(body: dict[str, Any]) -> Session:
+def session_of(body: dict[str, Any]) -> Session:
+    """The session that `report.as_dict` made `body` of; KeyError, TypeError, ValueError for a damaged row."""
     same = ("id", "camera", "state", "transport", "protocol", "initiator", "confidence", "bytes_up", "bytes_down")
     peer = report.peer_of(body["peer"])
     if peer is None:

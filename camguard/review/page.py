@@ -18,6 +18,7 @@ from camguard.review.weekly import (
     Facts,
     Viewing,
     camera_words,
+    ending_words,
     gap_words,
     headline,
     span_words,
@@ -95,6 +96,7 @@ def page(found: Facts, zone: str) -> str:
         _strips(found, zone),
         *_list((gap_words(gap, zone) for gap in found.gaps[-LISTED:]), "Not looked:"),
         *_list((way_words(one, zone) for one in found.ways[:LISTED]), "Open now, from outside or new:"),
+        *_list((ending_words(one, found.until, zone) for one in found.ending[:LISTED]), "Ends within 3 days:"),
         '<p class="muted">Only what passes camguard is counted, and never what was in the picture. '
         "What it cannot see: docs/limits.md</p>",
         "</main></body></html>\n",

@@ -19,6 +19,7 @@ from camguard.events import VIEWING, Home
 from camguard.report.exposure import exposure_of, exposure_words
 from camguard.review import deliveries, moments
 from camguard.review.table import Cell, Row, show
+from camguard.review.weekly import ending, ending_words
 from camguard.store import Reader, now_age_s, read_now
 
 STALE_S = 15.0  # now.json is written each second; older than this, the guard is not looking
@@ -308,7 +309,7 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
         show(columns, rows, right=(4,), wraps=(0, 2, 5))
     elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
-    remarks = _silenced(view, names) + _remarks(view, figures, alerts_open) + _ways_in(view, names)
+    remarks = _silenced(view, names) + _remarks(view, figures, alerts_open) + _ways_in(view, names) + _ending(view)
     pings = view.config.ping is not None
     remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)
     if remarks:
@@ -431,6 +432,18 @@ def _ways_in(view: View, names: Sequence[str]) -> list[str]:
             lines.append(f"! {camera}, since {since}: {exposure_words(one, view.zone, state=False)}")
     more = len(found) - WAYS_LISTED
     return lines + ([f"! and {more} more: camguard log"] if more > 0 else [])
+
+
+def _ending(view: View) -> list[str]:
+    """Permissions that end soon."""
+    try:
+        found = ending(view.reader, view.now)
+    except StoreError:
+        return []
+    if not found:
+        return []
+    more = f", and {len(found) - 1} more," if len(found) > 1 else ""
+    return [f"Ends soon: {ending_words(found[0], view.now, view.zone)}{more} camguard allow --list"]
 
 
 def _exposures(view: View, camera: str | None) -> list[dict[str, Any]]:

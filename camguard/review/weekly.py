@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,13 +17,15 @@ from zoneinfo import ZoneInfo
 from camguard import report
 from camguard.config import Paths
 from camguard.errors import ConfigError, StoreError
-from camguard.events import VIEWING, Exposure
+from camguard.events import VIEWING, Decision, Exposure
 from camguard.report.exposure import exposure_of, exposure_words
-from camguard.store import Looked, Run
+from camguard.report.records import decision_words
+from camguard.store import Kept, Looked, Run
 
 DAY_S = 86_400.0
 READ_AT_ONCE = 20_000  # sessions of a day, alerts of the range
 LISTED = 20
+ENDING_S = 3 * DAY_S
 _INTERFACE_GONE = "a network interface is gone"  # service/blind.py
 _STARTED_AGAIN = "camguard was started again"
 
@@ -55,6 +57,10 @@ class Record(Protocol):
         """Ways in that are open."""
         ...
 
+    def decisions(self, active_at: float | None = None, limit: int = 1000) -> list[Kept]:
+        """What holds then."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
@@ -77,7 +83,8 @@ class Facts:
     """What was counted between `since` and `until`; `since` is the first look where that was later.
 
     `gaps`: (from, to) in which camguard did not look at all. `blind`: (camera, from, to) in which it looked and did not
-    see that one. `alerts`: severity -> how many. `ways`: ways in to a camera that are open now.
+    see that one. `alerts`: severity -> how many. `ways`: ways in to a camera that are open now. `ending`:
+    permissions that end within `ENDING_S`.
     """
 
     since: float
@@ -88,6 +95,7 @@ class Facts:
     blind: tuple[tuple[str, float, float], ...]
     alerts: tuple[tuple[str, int], ...]
     ways: tuple[Exposure, ...] = ()
+    ending: tuple[Decision, ...] = ()
 
     def count(self, sort: str, camera: str | None = None) -> int:
         """Viewings of that sort."""
@@ -108,6 +116,7 @@ class Facts:
             unexpected=self.count("unexpected"),
             gaps=self.gaps,
             open_ways=len(self.ways),
+            ending=len(self.ending),
             reached=reached,
             reached_at=reached_at,
         )
@@ -132,7 +141,23 @@ def facts(reader: Record, since: float, until: float, cameras: Sequence[str] = (
         blind=tuple(blind),
         alerts=tuple((word, severities.count(word)) for word in ("critical", "warning", "info")),
         ways=tuple(_ways(reader)),
+        ending=tuple(ending(reader, until)),
     )
+
+
+def ending(reader: Record, now: float) -> list[Decision]:
+    """Permissions that hold and end soon, the first one first."""
+    soon = [
+        (kept.left_s, kept.decision)
+        for kept in reader.decisions(now)
+        if kept.decision.what == "allow" and kept.left_s is not None and kept.left_s <= ENDING_S
+    ]
+    return [decision for _, decision in sorted(soon, key=lambda one: one[0])]
+
+
+def ending_words(one: Decision, now: float, zone: str) -> str:
+    """ "nursery may be viewed by anna's phone until 22:00 (terminal, bob)", seen from `now`."""
+    return decision_words(replace(one, time=now), zone)
 
 
 def _ways(reader: Record) -> Iterator[Exposure]:
@@ -234,6 +259,9 @@ def text(found: Facts, zone: str) -> str:
     if found.ways:
         lines += ["", "Open now:", *(f"  {way_words(one, zone)}" for one in found.ways[:LISTED])]
         lines += _more(len(found.ways), "camguard log --since -7d")
+    if found.ending:
+        lines += ["", "Ends within 3 days:", *(f"  {ending_words(one, found.until, zone)}" for one in found.ending)]
+        lines.append("  All of it: camguard allow --list")
     if found.gaps:
         lines += ["", "camguard did not look:", *(f"  {gap_words(gap, zone)}" for gap in found.gaps[-LISTED:])]
         lines += _more(len(found.gaps), "camguard log --since -7d")
@@ -288,6 +316,7 @@ def as_dict(found: Facts) -> dict[str, Any]:
         "gaps": spans,
         "alerts": dict(found.alerts),
         "exposures": [report.as_dict(one) for one in found.ways],
+        "ending": [report.as_dict(one) for one in found.ending],
         "cameras": [
             {"name": camera} | {sort: found.count(sort, camera) for sort in ("expected", "unexpected", "unclear")}
             for camera in found.cameras

@@ -11,13 +11,14 @@ schema.py the tables and their migrations; decisions.py what the owner decided; 
 now.py the live figures and times.
 """
 
-from camguard.store.decisions import Kept, clock_is_set, decision_of
+from camguard.store.decisions import Kept, Used, clock_is_set, decision_of
 from camguard.store.now import boot_id, boottime_s, now_age_s, read_now, rfc3339, seconds, write_now
 from camguard.store.reading import Reader, looked
 from camguard.store.schema import BEAT_S, NAMES_DAYS, VERSION, Looked, Row, Run, StoreTakenError
 from camguard.store.writing import Store
 
 __all__ = [
-    "BEAT_S", "NAMES_DAYS", "VERSION", "Kept", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "boot_id",
-    "boottime_s", "clock_is_set", "decision_of", "looked", "now_age_s", "read_now", "rfc3339", "seconds", "write_now",
+    "BEAT_S", "NAMES_DAYS", "VERSION", "Kept", "Looked", "Reader", "Row", "Run", "Store", "StoreTakenError", "Used",
+    "boot_id", "boottime_s", "clock_is_set", "decision_of", "looked", "now_age_s", "read_now", "rfc3339", "seconds",
+    "write_now",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ by that as long as the machine is not started anew. After that only the wall clo
 import contextlib
 import ctypes
 import json
+import re
 import sqlite3
 import time
 from dataclasses import fields
@@ -34,6 +35,15 @@ MAY_HOLD = "(what NOT IN ('revoke', 'learn') AND revoked_at IS NULL AND used_at 
 SAYS_PRESENCE = (
     "(kind = 'decision' AND CASE WHEN json_valid(body) THEN json_extract(body, '$.what') = 'presence' ELSE 0 END)"
 )
+
+#: By which reason what went on was expected, and when: the reason of what a decision excused ends in its number.
+USES = (
+    "SELECT CASE WHEN json_valid(body) THEN json_extract(body, '$.reason') END, coalesce(ended, :now) FROM sessions"
+    " JOIN log USING (seq) WHERE instr(body, '(decision ') > 0 UNION ALL"
+    " SELECT CASE WHEN json_valid(body) THEN json_extract(body, '$.reason') END, logins.time FROM logins"
+    " JOIN log USING (seq) WHERE instr(body, '(decision ') > 0"
+)
+_EXCUSED = re.compile(r"\(decision (\d{1,15})\)$")
 
 LATEST_SILENCES = (
     f"{SELECT} WHERE what='silence' AND alert IS NULL AND revoked_at IS NULL AND id IN"  # noqa: S608
@@ -65,6 +75,13 @@ class Kept(NamedTuple):
         )
 
 
+class Used(NamedTuple):
+    """How many viewings and logins a decision excused, and when the last of them ended, wall clock."""
+
+    times: int
+    last_time: float
+
+
 def kept(rows: list[tuple[Any, ...]], now: float) -> list[Kept]:
     """The decisions of `SELECT`; damaged rows are left out. `now`: wall clock."""
     found = []
@@ -84,6 +101,17 @@ def kept(rows: list[tuple[Any, ...]], now: float) -> list[Kept]:
             left_s = until_boottime - since_boot_s if same else until - now
             unsure = not same and not dated
         found.append(Kept(decision, revoked_at, used_at, left_s, unsure))
+    return found
+
+
+def used(rows: list[tuple[Any, ...]]) -> dict[int, Used]:
+    """What `USES` found, by the number of the decision."""
+    found: dict[int, Used] = {}
+    for reason, time_ in rows:
+        excused = _EXCUSED.search(reason) if isinstance(reason, str) else None
+        if excused and isinstance(time_, float):
+            before = found.get(int(excused[1]), Used(0, time_))
+            found[int(excused[1])] = Used(before.times + 1, max(before.last_time, time_))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from camguard.errors import StoreError
 from camguard.events import Decision, SeenDevice
-from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SAYS_PRESENCE, SELECT, Kept, kept
+from camguard.store.decisions import LATEST_SILENCES, MAY_HOLD, SAYS_PRESENCE, SELECT, USES, Kept, Used, kept, used
 from camguard.store.exposures import SELECT as EXPOSURES
 from camguard.store.now import rfc3339
 from camguard.store.schema import BEAT_S, VERSION, Looked, Run, as_text, bodies, is_damage, sentence
@@ -226,6 +226,10 @@ class Reader:
         rows = self._ask(LATEST_SILENCES)
         found = kept(rows, now)
         return {one.decision.camera: now + one.left_s for one in found if one.holds and one.left_s is not None}
+
+    def used(self, now: float) -> dict[int, Used]:
+        """How often each decision excused a viewing or a login that is recorded, by its number."""
+        return used(self._ask(USES, {"now": now}))
 
     def decision_of(self, wish: str) -> Decision | None:
         """The decision that was made of a wish."""

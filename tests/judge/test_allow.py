@@ -174,7 +174,8 @@ def test_once_is_used_up_when_its_viewing_is_not_seen_after_a_restart() -> None:
         ("camera-attacks", "always", "settled once"),
         ("default-password", "for", "settled once"),
         ("default-password", "always", "settled once"),
-        ("brute-force", "always", "cannot be allowed for good"),
+        ("brute-force", "for", "settled once"),
+        ("brute-force", "always", "settled once"),
     ],
 )
 def test_what_would_be_dangerous_is_never_allowed_for_good(alert_type: str, mode: str, words: str) -> None:
