@@ -65,7 +65,7 @@ def test_no_alert_is_about_nothing() -> None:
     assert told <= {"exposed-port"}, "a port forward is a way in, and nothing else is to be told"
 
 
-@pytest.mark.xfail(strict=True, reason=MENDED)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason=MENDED)
 @pytest.mark.parametrize(
     "label", ["24/7 cloud recording, no rule", day.HOME_RELAY, day.PACED, day.LIVE_CLIP]
 )  # fmt: skip
