@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
         _add_report,
         _add_allow,
         _add_watching,
+        _add_learn,
         _add_cameras,
         _add_deliver,
         _add_notify,
@@ -380,6 +381,33 @@ def _watching(asked: argparse.Namespace) -> int:
     from camguard.review import decisions
 
     return decisions.watching(_paths(asked), asked.camera, asked.length)
+
+
+def _add_learn(commands: "Commands") -> None:
+    command = _command(
+        commands,
+        "learn",
+        _learn,
+        "what has become usual for each camera, and what of it you expect",
+        "camguard learn --accept 2 --hours 18:00-22:00",
+    )
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--accept", type=_count, metavar="NO", help="expect it from now on, as it was until now")
+    what.add_argument("--undo", type=_count, metavar="NO", help="do not expect it, and do not ask again")
+    what.add_argument("--forget", type=_count, metavar="NO", help="forget it; it is learned anew")
+    command.add_argument("--hours", metavar="HOURS", help='with --accept: only then, such as "mon-fri 18:00-22:00"')
+    _json(command, "one JSON object a line, of all that was learned")
+
+
+def _learn(asked: argparse.Namespace) -> int:
+    from camguard.review import learn
+
+    if asked.hours is not None and asked.accept is None:
+        raise ConfigError("--hours goes with --accept NO.")
+    mode: Literal["accept", "undo", "forget"] | None = None
+    mode = "accept" if asked.accept else "undo" if asked.undo else "forget" if asked.forget else None
+    number = asked.accept or asked.undo or asked.forget or 0
+    return learn.learn(_paths(asked), mode, number, asked.hours, as_json=asked.json)
 
 
 # ---- cameras ---------------------------------------------------------------------------------------------------------

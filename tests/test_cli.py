@@ -47,6 +47,7 @@ def test_the_commands_of_this_version() -> None:
         "camguard report",
         "camguard allow",
         "camguard watching",
+        "camguard learn",
         "camguard cameras list",
         "camguard cameras discover",
         "camguard cameras add",

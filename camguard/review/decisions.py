@@ -47,7 +47,7 @@ def allow(
     found = alert_named(view, alert)
     about_somebody(found, alert)
     wish = Wish(wishes.new_id(), TERMINAL, "allow", alert=str(found["id"]), mode=mode, for_s=for_s, when=hours)
-    return _ask(view, wish)
+    return ask(view, wish)
 
 
 def watching(paths: Paths, camera: str | None, length: str, now: float | None = None) -> int:
@@ -55,7 +55,7 @@ def watching(paths: Paths, camera: str | None, length: str, now: float | None = 
     view = View(paths, now)
     if camera is not None and camera not in [one.name for one in view.config.home.cameras]:
         view.known_camera(camera)
-    return _ask(view, Wish(wishes.new_id(), TERMINAL, "watching", camera=camera, for_s=_length(length)))
+    return ask(view, Wish(wishes.new_id(), TERMINAL, "watching", camera=camera, for_s=_length(length)))
 
 
 def revoke(paths: Paths, number: int, now: float | None = None) -> int:
@@ -63,7 +63,7 @@ def revoke(paths: Paths, number: int, now: float | None = None) -> int:
     view = View(paths, now)
     if number not in [kept.decision.number for kept in _holding(view)]:
         raise ConfigError(f"there is no decision {number} that holds. See: camguard allow --list")
-    return _ask(view, Wish(wishes.new_id(), TERMINAL, "revoke", decision=number))
+    return ask(view, Wish(wishes.new_id(), TERMINAL, "revoke", decision=number))
 
 
 def listing(paths: Paths, *, as_json: bool = False, now: float | None = None) -> int:
@@ -143,7 +143,8 @@ def _length(words: str) -> float:
 # ---- asking ----------------------------------------------------------------------------------------------------------
 
 
-def _ask(view: View, wish: Wish) -> int:
+def ask(view: View, wish: Wish) -> int:
+    """Say it to the guard, and print what it answers: 0 done or noted, 1 refused."""
     wishes.put(view.paths, wish)
     decision = wishes.wait(view.reader, wish.id, WAIT_S) if view.looking else None
     if decision is not None:
@@ -170,6 +171,8 @@ def _refusal(view: View, wish: str) -> str | None:
 
 
 def _what_follows(decision: Decision) -> str:
+    if decision.what == "learn":
+        return "See: camguard learn"
     undo = f"Undo: camguard allow --revoke {decision.number}"
     if decision.what == "watching":
         return f"The next viewer counts as you, one at a time; of a second one, or one told before, you hear. {undo}"

@@ -37,8 +37,11 @@ def test_a_domain_is_told_once_whatever_its_hosts() -> None:
     assert finding.words == "first talk to reolink.com"
     assert finding.peer
     assert finding.peer.name == "p2p1.reolink.com"
-    assert table.take_new() == [("camera 1", "reolink.com", 1.0)]
+    places = ("network AS16509 Amazon", "country Ireland", "reolink.com")
+    assert table.take_new() == [("camera 1", place, 1.0) for place in places]
     assert table.take_new() == []
+    assert [table.since("camera 1", place) for place in (*places, "country France")] == [1.0, 1.0, 1.0, None]
+    assert table.since("camera 2", "reolink.com") is None
 
 
 def test_a_bare_address_is_said_in_words_by_its_owner() -> None:
