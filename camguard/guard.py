@@ -18,6 +18,7 @@ from camguard.detect.attack import Attacks
 from camguard.detect.destinations import Destinations
 from camguard.detect.exposure import Exposures
 from camguard.detect.login import Logins
+from camguard.detect.phones import Phones
 from camguard.detect.scan import Scans
 from camguard.detect.services import Service
 from camguard.detect.stream import DETECTORS, Streams
@@ -40,6 +41,7 @@ from camguard.events import (
     Sight,
     Wish,
     hosts_of,
+    unpack_key,
 )
 from camguard.judge.baseline import Changes
 from camguard.judge.judge import Judge
@@ -94,13 +96,16 @@ class Guard:
         self._destinations = Destinations(self._camera_name, self._peer, self._domain, known=known)
         attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
         self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
-        self._judge = Judge(home, places, lambda at: at + self.offset_s, self._destinations.since)
+        link = self._neighbours
+        self._phones = Phones(self._device_name, lambda host, ip, mac: link.peer(host, ip, 0, mac), link.scope)
+        self._judge = Judge(home, places, lambda at: at + self.offset_s, self._destinations.since, self._phones)
         self._sights = Sights()
         self._newcomers = Newcomers(home, speakers)
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
         self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
         self._now: float | None = None
         self._known: dict[int, Host] = {}
+        self._devices: dict[int, Host] = {}
         self._pending: list[Event] = []
         self.reload(home)
         numbers = {name: number for number, name in self._names.items()}
@@ -118,7 +123,11 @@ class Guard:
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
         self._own = own or self._own
-        hosts = hosts_of(home)
+        everybody = hosts_of(home)
+        hosts = tuple(host for host in everybody if host.read)
+        devices = {host.number: host for host in everybody if not host.read}
+        self._phones.drop({number for number, host in self._devices.items() if devices.get(number) != host})
+        self._devices = devices
         self._let_go(hosts)
         self._known = {host.number: host for host in hosts}
         self._names = {host.number: host.name for host in hosts}
@@ -184,6 +193,7 @@ class Guard:
         out += self._judge.sessions(self._streams.tick(now), now)
         out += self._judge.logins(self._logins.tick(now), now)
         current = {session.id: session for session in self._streams.open_sessions(now)}
+        self._phones.tick(now, [(session, self._streams.flows_of(known)) for known, session in current.items()])
         out += self._judge.findings(self._exposures.tick(now), now)
         for part in self._watchers:
             out += self._judge.findings(part.tick(now), now)
@@ -274,6 +284,7 @@ class Guard:
             self._logins,
             self._exposures,
             *self._watchers,
+            self._phones,
             self._newcomers,
             self._judge,
         ):
@@ -343,6 +354,9 @@ class Guard:
 
     def _counted(self, count: FlowCount) -> list[Event]:
         self._begin(count.at)
+        if self._devices and unpack_key(count.key).host in self._devices:
+            self._phones.counted(count, count.at)  # and nowhere else: nothing of a device of the owner's is looked at
+            return []
         flow = self._flows.count(count)
         camera = self._names.get(flow.host)
         if camera is None:
@@ -376,6 +390,9 @@ class Guard:
 
     def _domain(self, name: str) -> str | None:
         return self._places.domain(name) if self._places else name
+
+    def _device_name(self, number: int) -> str:
+        return self._devices[number].name if number in self._devices else f"device {number}"
 
     def _camera_name(self, number: int) -> str:
         return self._names.get(number, f"camera {number}")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from camguard.detect.follow import Fit, fit, strays
+from camguard.detect.follow import LAG_MAX_S, Fit, fit, strays
 from camguard.events import VIEWING, FlowCount, Peer, Session, unpack_key
 from camguard.track import Flow
 
@@ -32,10 +32,14 @@ GAP_S = 5.0
 GRACE_S = 5.0
 #: How long before the camera a stream may have begun, and how long after it: by server, and by rates.
 BEFORE_S, AFTER_S, NEAR_S = 15.0, 8.0, 4.0
-#: Seconds that are compared: at most, and at least to say that one follows the other.
-COMPARED_S, LEAST_FIT_S = 20, 6
+#: Seconds that are compared: to find a match, and to see whether it is one still.
+COMPARED_S, PARTING_S = 20, 14
+#: Seconds that were compared, and how alike they must be (follow.Fit): r, explained, steps.
+_LIKENESS = ((14, 0.88, 0.7, 0.7), (10, 0.92, 0.8, 0.8), (0, 0.95, 0.85, 0.85))
 #: An alert may wait until its session is so old for a stream that may come to explain it (contract.md: 10 s).
 WAITS_S = 9.0
+#: By how much another session must fit better to take a connection away from one.
+STAYS = 0.3
 
 
 class Match(NamedTuple):
@@ -85,7 +89,16 @@ class _Held:
     host: int
     peer: bytes
     match: Match
+    lags_s: tuple[float, float]
     good_at: float
+
+
+class _Found(NamedTuple):
+    """What may explain a session, and how well it does."""
+
+    likeness: float
+    session: str
+    held: _Held
 
 
 class Phones:
@@ -171,10 +184,10 @@ class Phones:
         """Whether a viewing that is only likely, and still young, may come to be explained: its alert waits."""
         if session.confidence == "certain" or not _may_be_relayed(session) or now + 0.5 - session.started >= WAITS_S:
             return False
-        taken = {held.stream for held in self._held.values()}
+        sure = {held.stream for held in self._held.values() if held.match.how == "rates"}
         sent = session.rate_kbps * 125
         for key, stream in self._streams.items():
-            if key in taken or now - stream.active_at > 2.0 or not self._outside(stream):
+            if key in sure or now - stream.active_at > 2.0 or not self._outside(stream):
                 continue
             got = [value for value in stream.last(6) if value]
             fits = got and 0.3 * sent <= sum(got) / len(got) <= 3 * sent
@@ -226,10 +239,11 @@ class Phones:
         if stream is None or now - stream.active_at >= 2.0:
             self._taken_up_again(held, now)
             return False
-        got = stream.last(min(len(sent), COMPARED_S))
-        ratio = sum(got[-10:]) / max(1, sum(sent[-10:]))
-        shape = fit(sent[-COMPARED_S:], got)
-        parted = shape is not None and shape.seconds >= 12 and shape.uneven >= 0.25 and shape.r < 0.2
+        since = max(1, min(10, len(sent), int(now - stream.began_at)))  # it may have changed its connection
+        ratio = sum(stream.last(since)) / max(1, sum(sent[-since:]))
+        shape = fit(sent[-PARTING_S:], stream.last(min(len(sent), PARTING_S)), lags_s=held.lags_s)
+        least = 0.5 if held.match.how == "rates" else 0.2
+        parted = shape is not None and since == 10 and shape.uneven >= 0.2 and shape.r < least
         return 0.4 <= ratio <= 2.5 and not parted
 
     def _taken_up_again(self, held: _Held, now: float) -> None:
@@ -242,48 +256,59 @@ class Phones:
                 return
 
     def _find(self, going_on: Mapping[str, tuple[Session, int]], now: float) -> None:
-        """The best pairs first; each connection and each session once."""
-        wanted = {name: one for name, one in going_on.items() if name not in self._held}
-        if not wanted:
+        """The best pairs first; each connection and each session once. What was found by its server stays so unless
+        another session fits clearly better: two cameras send to one server."""
+        if not going_on.keys() - self._held.keys():
             return
-        taken = {held.stream for held in self._held.values()}
-        free = {
+        sure = {held.stream for held in self._held.values() if held.match.how == "rates"}
+        open_ = {
             key: stream
             for key, stream in self._streams.items()
-            if key not in taken and now - stream.active_at < 2.0 and self._outside(stream)
+            if key not in sure and now - stream.active_at < 2.0 and self._outside(stream)
         }
-        found: list[tuple[float, str, bytes, Match]] = []
-        for name, (session, host) in wanted.items():
-            sent = self._series(self._uploads[name])
-            began_at = self._ticks[-len(sent)] if sent else now
-            for key, stream in free.items():
-                if one := self._match(session, host, sent, stream, stream.began_at - began_at):
-                    found.append((one[0], name, key, one[1]))
-        for _, name, key, match in sorted(found, key=lambda one: -one[0]):
-            if name not in self._held and key not in taken:
-                self._held[name] = _Held(key, free[key].host, free[key].peer, match, now)
-                taken.add(key)
+        found: list[_Found] = []
+        for name, (session, host) in going_on.items():
+            sent, before = self._series(self._uploads[name]), self._held.get(name)
+            if before:
+                streams = {before.stream: open_[before.stream]} if before.stream in open_ else {}
+                found.append(_Found(STAYS, name, before))
+            else:
+                streams = open_ if sent and sent[-1] >= CAMERA_FLOOR_BYTES else {}
+            for key, stream in streams.items():
+                later_s = stream.began_at - self._ticks[-len(sent)]
+                if one := self._match(session, host, sent, stream, later_s):
+                    held = before or _Held(key, stream.host, stream.peer, *one[1:], now)
+                    found.append(_Found(one[0] + (STAYS if before else 0.0), name, held))
+        taken = set(sure)
+        self._held = {name: held for name, held in self._held.items() if held.match.how == "rates"}
+        for _, name, held in sorted(found, key=lambda one: -one.likeness):
+            if name not in self._held and held.stream not in taken:
+                self._held[name] = held
+                taken.add(held.stream)
 
     def _match(
         self, session: Session, host: int, sent: list[int], stream: _Stream, later_s: float
-    ) -> tuple[float, Match] | None:
-        """How well a connection explains a session; `later_s`: how much later than the camera it began."""
-        if later_s > AFTER_S or len(sent) < 5:
-            return None
+    ) -> tuple[float, Match, tuple[float, float]] | None:
+        """How well a connection explains a session, and the delays it may have; `later_s`: how much later than the
+        camera it began."""
         sent = sent[-COMPARED_S:]
         got = stream.last(len(sent))
+        if later_s > AFTER_S or len(sent) < 5 or not sum(sent):
+            return None
         if not 0.4 <= sum(got) / sum(sent) <= 2.5:
             return None
-        shape, device = fit(sent, got), self._name_of(stream.host)
+        shape, device = fit(sent, got, lags_s=(0.0, max(0.0, later_s) + 1.25)), self._name_of(stream.host)
         follows = shape is not None and _follows(shape)
-        likeness = (shape.r if shape else 0.0) - abs(later_s) / 20
+        strayed = strays(sent[1:], got[1:])
+        likeness = (shape.r + max(-1.0, shape.explained)) / 2 if shape else 0.0
+        likeness -= 2 * strayed + abs(later_s) / 20
         near = self._same_server(session.peer, host, stream)
         if near == "no":
-            if follows and -NEAR_S / 2 <= later_s <= NEAR_S:
-                return likeness, Match(device, "rates")
+            if shape and follows and -NEAR_S / 2 <= later_s <= NEAR_S:
+                return likeness, Match(device, "rates"), (shape.lag_s - 0.75, shape.lag_s + 0.75)
             return None
-        if follows or (later_s >= -BEFORE_S and _fits(sent, got, shape, strict=near == "network")):
-            return 2 + likeness, Match(device, "server")
+        if follows or (later_s >= -BEFORE_S and _fits(sent, got, shape, strayed, strict=near == "network")):
+            return 2 + likeness, Match(device, "server"), (0.0, LAG_MAX_S)
         return None
 
     def _same_server(self, peer: Peer, host: int, stream: _Stream) -> Literal["same", "network", "no"]:
@@ -320,18 +345,19 @@ def _may_be_relayed(session: Session) -> bool:
 
 
 def _follows(shape: Fit) -> bool:
-    """Whether the one rises and falls with the other: the fewer seconds, the likelier is chance."""
-    least = max(0.65, 0.97 - 0.025 * (shape.seconds - LEAST_FIT_S))
-    alike = shape.r >= least and shape.explained >= 0.5 and shape.off <= 0.25
-    return shape.seconds >= LEAST_FIT_S and shape.uneven >= 0.1 and 0.6 <= shape.ratio <= 1.7 and alike
+    """Whether the one rises and falls with the other: the fewer seconds, the likelier is chance (docs/accuracy.md)."""
+    r, explained, steps = next(least for seconds, *least in _LIKENESS if shape.seconds >= seconds)
+    alike = shape.r >= r and shape.explained >= explained and shape.steps >= steps
+    return alike and shape.uneven >= 0.1 and 0.6 <= shape.ratio <= 1.7
 
 
-def _fits(sent: list[int], got: list[int], shape: Fit | None, *, strict: bool) -> bool:
+def _fits(sent: list[int], got: list[int], shape: Fit | None, strayed: float, *, strict: bool) -> bool:
     """Whether the volumes from the same server fit: as much, in the same seconds or nearly, and no rhythm of its own.
     `strict`: the server is only a near one."""
-    ratio, strayed = sum(got[1:]) / max(1, sum(sent[1:])), strays(sent[1:], got[1:])
-    low, high, most = (0.67, 1.5, 0.15) if strict else (0.5, 2.0, 0.25)
-    if not low <= ratio <= high or strayed > most:
+    ratio = sum(got[1:]) / max(1, sum(sent[1:]))
+    low, high, most = (0.67, 1.5, 0.12) if strict else (0.5, 2.0, 0.2)
+    steady = sum(value * len(got) >= sum(got) / 10 for value in got) >= 0.4 * len(got)
+    if not steady or not low <= ratio <= high or strayed > most:
         return False
     lively = shape is not None and shape.uneven >= 0.25 and shape.seconds >= 8
     return not lively or (shape is not None and shape.r >= 0.3)

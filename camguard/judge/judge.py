@@ -197,7 +197,11 @@ class Judge:
             return Verdict("expected", received, phone=True)
         if usual := self.baseline.usual(session, now):
             return Verdict("expected", usual)
-        if self._phones and self._phones.may_be(session, now):  # the alert waits, for seconds (contract.md: delays)
+        before = self._verdicts.get(session.id)
+        told = before is not None and before.word == "unexpected"
+        if (
+            self._phones and not told and self._phones.may_be(session, now)
+        ):  # it waits for seconds (contract.md: delays)
             return Verdict(None, "one of your devices may be receiving it: that shows in a moment")
         if held := self.baseline.holds(session, sign=self._sign(session)):
             return Verdict(None, held, held=True)

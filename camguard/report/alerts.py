@@ -133,7 +133,10 @@ def _watching(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         title = f"Somebody is {doing}: {camera}"
     title += _again(alert)
     if _through(alert):
-        return title, fit(_goes(alert, zone), "Only the app's own history can say who looks.", "Was this you?")
+        history = "Only the app's own history can say who looks."
+        if alert.detail.get("phones") == "none":  # some are configured and at home
+            history = "None of your phones is on it. The app's own history can say who."
+        return title, fit(_goes(alert, zone), history, "Was this you?")
     usual = capital(USUAL_REASON)
     if alert.peer is not None and alert.peer.device:
         usual = "No rule of yours allows it"
