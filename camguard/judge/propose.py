@@ -16,9 +16,9 @@ from camguard.events import Alert, Expect, Wish
 from camguard.judge.allow import about
 
 WHILE_S = 7200.0
-#: Hours are proposed for a habit: so many viewings on so many days, in a window of so many hours at most, in which so
-#: large a share of them lies.
-LEAST_SEEN, LEAST_DAYS, LONGEST_H, SHARE = 3, 2, 8, 0.8
+#: Hours are proposed for a habit: so many viewings on so many days, in a window of so many hours at most, in which all
+#: of them lie, or of `MANY` and more so large a share.
+LEAST_SEEN, LEAST_DAYS, LONGEST_H, MANY, SHARE = 3, 2, 8, 10, 0.8
 VIEWING_TYPES = ("remote-stream", "lan-stream", "privacy")
 LOGIN_TYPES = ("remote-login", "lan-login", "brute-force")
 #: What `camguard allow` can settle, and for how long at most it is sensible.
@@ -131,11 +131,13 @@ def usual_hours(seen: Sequence[Span], this: Span, zone: ZoneInfo) -> str | None:
     if mine is None:
         return None
     hours = [mine, *(known for span in seen if (known := _hours(span, zone)))]
+    times = len(seen) + 1
+    needed = times if times < MANY else SHARE * times
     best: tuple[int, int, int] | None = None
     for length in range(1, LONGEST_H + 1):
         for start in range(24):
             inside = [one.fits(start, length) for one in hours]
-            if inside[0] and sum(inside) >= SHARE * (len(seen) + 1):
+            if inside[0] and sum(inside) >= needed:
                 best = max(best or (0, 0, 0), (sum(inside), -start, length))
         if best:
             break

@@ -442,8 +442,8 @@ def _ending(view: View) -> list[str]:
         return []
     if not found:
         return []
-    more = f", and {len(found) - 1} more," if len(found) > 1 else ""
-    return [f"Ends soon: {ending_words(found[0], view.now, view.zone)}{more} camguard allow --list"]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return [f"Ends soon: {ending_words(found[0], view.now, view.zone)}{more}: camguard allow --list"]
 
 
 def _exposures(view: View, camera: str | None) -> list[dict[str, Any]]:

@@ -34,6 +34,12 @@ ROWS = [
         " Alerts are reaching ntfy (last 21:14).",
     ),
     (
+        {"ending": 1},
+        "Quiet week: nobody unexpected",
+        "7 days, 3 cameras: 14 viewings, all expected. camguard looked all the time."
+        " 1 permission ends within 3 days: camguard allow --list.",
+    ),
+    (
         {"viewings": 1, "cameras": 1},
         "Quiet week: nobody unexpected",
         "7 days, 1 camera: 1 viewing, expected. camguard looked all the time.",

@@ -274,6 +274,31 @@ def test_status_says_what_is_silenced_until_when_and_by_whom(house: House, capsy
     assert "porch: silenced" not in capsys.readouterr().out
 
 
+def test_status_says_which_permission_ends_soon(house: House, capsys: Out) -> None:
+    house.live()
+    now = time.time()
+
+    def decide(number: int, days: float | None, what: str = "allow", **more: object) -> None:
+        until = None if days is None else now + days * DAY
+        known = {"camera": "nursery", "alert": "a1", "mode": "for", "peer": OVH} | more
+        made = Decision(number, now, f"{number:08x}", "terminal, bob", what, until=until, **known)  # type: ignore[arg-type]
+        house.store.write([Row("decision", now, "nursery", None, None, report.as_dict(made))], durable=True)
+
+    decide(1, 3.1)
+    decide(2, None, mode="always")
+    decide(3, 0.5, "watching", mode=None, peer=None)
+    terminal.status(house.paths, now=now)
+    assert "Ends soon" not in capsys.readouterr().out
+    decide(4, 2.9)
+    until = report.when(now + 2.9 * DAY, now, "Europe/Berlin")
+    said = f"Ends soon: nursery may be viewed by OVH, France until {until} (terminal, bob)"
+    terminal.status(house.paths, now=now)
+    assert f"{said}: camguard allow --list" in capsys.readouterr().out.splitlines()
+    decide(5, 2.95)
+    terminal.status(house.paths, now=now)
+    assert f"{said}, and 1 more: camguard allow --list" in capsys.readouterr().out.splitlines()
+
+
 def test_status_and_log_say_what_stands_open(house: House, capsys: Out) -> None:
     one = Exposure("e1", NOW - HOUR, "porch", "open", "upnp-mapping", 8554, 554, "tcp", None, NOW + HOUR)
     for event in (one, replace(one, id="e2"), replace(one, id="e2", state="closed")):

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from camguard import config, report, store
 from camguard.errors import ConfigError, StoreError
-from camguard.events import Exposure, Peer
+from camguard.events import Decision, Exposure, Peer
 from camguard.review import weekly
 from camguard.review.page import page
 from camguard.review.weekly import Facts, days_before, facts, first_look, headline, text
@@ -71,6 +72,26 @@ def test_what_stands_open_is_said(record: store.Store) -> None:
     assert "porch: the router lets the internet in on port 8554 (video) (to 554 of the camera)" in said
     assert sorted(one["id"] for one in weekly.as_dict(found)["exposures"]) == ["e1", "e2"]
     assert "on port 8554" in page(found, ZONE)
+
+
+def test_permissions_that_end_soon_are_in_every_form_of_the_report(record: store.Store) -> None:
+    looked(record, (SINCE - DAY_S, UNTIL))
+    now = time.time()  # what is left of a permission is counted by the clock that runs
+    for number, days in ((1, 2.0), (2, 1.0), (3, 4.0)):
+        one = Decision(
+            number, now, f"{number:016x}", "terminal, bob", "allow", camera="porch", alert="a1", mode="for",
+            until=now + days * DAY_S, peer=Peer("51.68.10.20", org=f"OVH{number}"),
+        )  # fmt: skip
+        record.write([store.Row("decision", now, "porch", None, None, report.as_dict(one))], durable=False)
+    found = of(record, cameras=CAMERAS)
+    assert [one.number for one in found.ending] == [2, 1]
+    _, body = report.weekly(found.week(), ZONE)
+    assert body.endswith("2 permissions end within 3 days: camguard allow --list.")
+    lines = text(found, ZONE).splitlines()
+    assert lines[lines.index("Ends within 3 days:") + 1].startswith("  porch may be viewed by OVH2 until ")
+    assert "OVH3" not in text(found, ZONE)
+    assert [one["number"] for one in weekly.as_dict(found)["ending"]] == [2, 1]
+    assert "porch may be viewed by OVH2 until " in page(found, ZONE)
 
 
 def test_a_quiet_week_and_one_of_which_nothing_is_known(record: store.Store) -> None:
