@@ -3,9 +3,10 @@
 Nothing of a device is ever read; its connections are known by their bytes a second, for a minute, and kept nowhere. A
 connection of a device explains a session when it began with it, not long after, and
 
-- *server*: it comes from the server that the camera sends to (address, network of 256, or name), and the volumes fit;
-- *rates*: whatever its other end is, it rises and falls with what the camera sends (follow.py). A camera that sends
-  evenly cannot be told so: evenness is no likeness.
+- *server*: it comes from the server that the camera sends to (by address or name), and the volumes fit; or from one
+  beside it (the same network of 256), and rises and falls with it;
+- *rates*: whatever its other end is, it began at once and rises and falls with what the camera sends (follow.py). A
+  camera that sends evenly cannot be told so: evenness is no likeness.
 
 One connection explains one session. Who joins when the camera has been sending for a while explains nothing: somebody
 else had it sending. In doubt nothing is explained. Times are on the guard's clock.
@@ -307,8 +308,9 @@ class Phones:
             if shape and follows and -NEAR_S / 2 <= later_s <= NEAR_S:
                 return likeness, Match(device, "rates"), (shape.lag_s - 0.75, shape.lag_s + 0.75)
             return None
-        if follows or (later_s >= -BEFORE_S and _fits(sent, got, shape, strayed, strict=near == "network")):
-            return 2 + likeness, Match(device, "server"), (0.0, LAG_MAX_S)
+        # in one network many rent their servers: there it must rise and fall with it, too
+        if follows or (near == "same" and later_s >= -BEFORE_S and _fits(sent, got, shape, strayed)):
+            return likeness + (3 if near == "same" else 2), Match(device, "server"), (0.0, LAG_MAX_S)
         return None
 
     def _same_server(self, peer: Peer, host: int, stream: _Stream) -> Literal["same", "network", "no"]:
@@ -351,13 +353,11 @@ def _follows(shape: Fit) -> bool:
     return alike and shape.uneven >= 0.1 and 0.6 <= shape.ratio <= 1.7
 
 
-def _fits(sent: list[int], got: list[int], shape: Fit | None, strayed: float, *, strict: bool) -> bool:
-    """Whether the volumes from the same server fit: as much, in the same seconds or nearly, and no rhythm of its own.
-    `strict`: the server is only a near one."""
+def _fits(sent: list[int], got: list[int], shape: Fit | None, strayed: float) -> bool:
+    """Whether the volumes from the same server fit: as much, in nearly the same seconds, and no rhythm of its own."""
     ratio = sum(got[1:]) / max(1, sum(sent[1:]))
-    low, high, most = (0.67, 1.5, 0.12) if strict else (0.5, 2.0, 0.2)
     steady = sum(value * len(got) >= sum(got) / 10 for value in got) >= 0.4 * len(got)
-    if not steady or not low <= ratio <= high or strayed > most:
+    if not steady or not 0.5 <= ratio <= 2.0 or strayed > 0.2:
         return False
     lively = shape is not None and shape.uneven >= 0.25 and shape.seconds >= 8
     return not lively or (shape is not None and shape.r >= 0.3)

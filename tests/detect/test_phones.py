@@ -196,8 +196,11 @@ def test_through_the_same_server(name: str, sent: Series, got: Series, more: dic
 
 
 def test_the_server_is_known_by_network_and_by_name() -> None:
-    assert run([Sent(even())], [Got(relayed(even()), ip=NEAR)]).ever()
-    assert not run([Sent(even())], [Got(relayed(even()), ip=FAR)]).ever()
+    late = relayed(lively(), lag_s=1.0)[5:]
+    assert run([Sent(lively())], [Got(late, begins=15, ip=NEAR)]).matches[0][25] == Match("phone", "server")
+    assert not run([Sent(lively())], [Got(late, begins=15, ip=FAR)]).ever()
+    for ip in (NEAR, FAR):
+        assert not run([Sent(even())], [Got(relayed(even()), ip=ip)]).ever(), "evenness is no likeness"
     names = {RELAY: "relay.maker.example", FAR: "relay.maker.example"}
     assert run([Sent(even())], [Got(relayed(even()), ip=FAR)], names=names).ever()
 
@@ -229,6 +232,8 @@ NOT = [
     ("a film with a buffer", even(), Got(film(), begins=10, ip=FILM)),
     ("a film from the same network", even(), Got(film(), begins=10, ip=NEAR)),
     ("a film from the same server", even(), Got(film(), begins=10)),
+    ("a film of constant rate from the same network, begun together", even(), Got([120_000.0] * 40, ip=NEAR)),
+    ("a film as even as the camera from the same network", even(), Got(even(seed=9), ip=NEAR)),
     ("a film as even as the camera, begun together", even(), Got(even(seed=9), ip=FILM)),
     ("a film of constant rate, begun together", even(), Got([120_000.0] * 40, ip=FILM)),
     ("the same beside a lively camera", lively(), Got([120_000.0] * 40, ip=FILM)),
