@@ -310,11 +310,31 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
     elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
     remarks = _silenced(view, names) + _remarks(view, figures, alerts_open) + _ways_in(view, names) + _ending(view)
+    remarks += _usual(view, names)
     pings = view.config.ping is not None
     remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)
     if remarks:
         print("\n" + "\n".join(remarks))
     return 0 if view.looking else 1
+
+
+def _usual(view: View, names: list[str]) -> list[str]:
+    """Habits that wait for an answer."""
+    try:
+        found = view.reader.habits_shown()
+    except StoreError:
+        return []
+    asked = [
+        one
+        for one in found
+        if one.get("camera") in names
+        and (one.get("cls"), one.get("ripe"), one.get("faded"), one.get("accepted")) == ("stream", True, False, None)
+    ]
+    if not asked:
+        return []
+    if len(asked) == 1:
+        return ["What one camera does has become usual, and waits for your answer: camguard learn"]
+    return [f"{len(asked)} habits have become usual, and wait for your answer: camguard learn"]
 
 
 def _of_camera(figures: dict[str, Any], camera: str | None) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def test_what_is_listed(house: House, capsys: Out) -> None:
     assert "camguard learn --accept 1, or no: --undo 1" in asked
     assert "a stranger with the app's password looks the same" in asked
     assert "first 7 days" not in asked
+    main(["status", *house.where])
+    assert "has become usual, and waits for your answer: camguard learn" in capsys.readouterr().out
     for mode, title in (
         ("accept", "You accepted, and it is expected:"),
         ("undo", "You do not expect, and are told of:"),
@@ -112,6 +114,8 @@ def test_what_is_listed(house: House, capsys: Out) -> None:
         house.learned(time)
         assert house.run() == 0
         assert capsys.readouterr().out.startswith(title)
+        main(["status", *house.where])
+        assert "camguard learn" not in capsys.readouterr().out
     time.baseline.decide(1, "accept")
     time.view(8, 12, peer=CLOUD, cls="clip")
     time.to(MONDAY + 40 * DAY)
