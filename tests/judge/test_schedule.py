@@ -46,7 +46,8 @@ def test_what_is_no_window_is_said(text: str) -> None:
         parse(text)
 
 
-SPRING, AUTUMN = 1_774_746_000.0, 1_792_890_000.0  # 02:00 becomes 03:00 on 29 March 2026; 03:00 becomes 02:00 on 25 October
+#: 02:00 becomes 03:00 on 29 March 2026; 03:00 becomes 02:00 on 25 October.
+SPRING, AUTUMN = 1_774_746_000.0, 1_792_890_000.0
 
 
 def minutes_inside(when: str, start: float, hours: int, zone: ZoneInfo = BERLIN) -> int:
