@@ -19,16 +19,14 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from camguard.detect.follow import LAG_MAX_S, Fit, fit, strays
-from camguard.events import VIEWING, FlowCount, Peer, Session, unpack_key
+from camguard.detect.received import BINS, Received, Stream
+from camguard.events import VIEWING, FlowCount, Peer, Session
 from camguard.track import Flow
 
-#: Connections of one device that are followed, seconds that are kept of each, sessions looked at in one second.
-STREAMS_MAX, BINS, SESSIONS_MAX = 64, 60, 64
-#: Payload bytes in a second with which a device receives, and a camera sends, something.
-FLOOR_BYTES = 2_000
+#: Sessions looked at in one second, and pairs of session and connection compared in it.
+SESSIONS_MAX, COMPARISONS_MAX = 64, 512
+#: Payload bytes in a second with which a camera sends something.
 CAMERA_FLOOR_BYTES = 400
-#: A longer silence ends a stream; what comes after it is another one.
-GAP_S = 5.0
 #: A match ends when it has not held for so long.
 GRACE_S = 5.0
 #: How long before the camera a stream may have begun, and how long after it: by server, and by rates.
@@ -37,6 +35,8 @@ BEFORE_S, AFTER_S, NEAR_S = 15.0, 8.0, 4.0
 COMPARED_S, PARTING_S = 20, 14
 #: Seconds that were compared, and how alike they must be (follow.Fit): r, explained, steps.
 _LIKENESS = ((14, 0.88, 0.7, 0.7), (10, 0.92, 0.8, 0.8), (0, 0.95, 0.85, 0.85))
+#: What explains a viewing shows in its first seconds, or not at all.
+FOUND_S = 45.0
 #: An alert may wait until its session is so old for a stream that may come to explain it (contract.md: 10 s).
 WAITS_S = 9.0
 #: By how much another session must fit better to take a connection away from one.
@@ -57,27 +57,10 @@ class Match(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Stream:
-    """One connection of a device: bytes received in each second, the last of them not over yet."""
-
-    host: int
-    peer: bytes
-    mac: bytes
-    began_at: float
-    active_at: float
-    now: int = 0
-    bins: deque[int] = field(default_factory=lambda: deque(maxlen=BINS))
-
-    def last(self, seconds: int) -> list[int]:
-        """The last complete seconds, silent before it began."""
-        there = list(self.bins)[-seconds:]
-        return [0] * (seconds - len(there)) + there
-
-
-@dataclass(slots=True)
 class _Upload:
-    """What a session's connections sent in each second: by the tick that ended it."""
+    """What a session's connections sent in each second: by the tick that ended it; `began_at`: the first one."""
 
+    began_at: float | None = None
     sums: dict[float, int] = field(default_factory=dict)
     taken: dict[bytes, float] = field(default_factory=dict)
 
@@ -115,50 +98,26 @@ class Phones:
         home_s: float = 600.0,
     ) -> None:
         self._name_of, self._peer_at, self._scope_of, self._home_s = name_of, peer_at, scope_of, home_s
-        self._streams: dict[bytes, _Stream] = {}
-        self._of_device: dict[int, set[bytes]] = {}
-        self._seen_at: dict[int, float] = {}
+        self._received = Received()
         self._ticks: deque[float] = deque(maxlen=BINS)
         self._uploads: dict[str, _Upload] = {}
         self._held: dict[str, _Held] = {}
-        self.counters = {"phone-streams-evicted": 0, "phone-sessions-refused": 0}
+        self._refused = 0
 
     # ---- what was counted ----
 
     def counted(self, count: FlowCount, now: float) -> None:
         """What one connection of a device did in the last second."""
-        key = unpack_key(count.key)
-        if count.packets_up:
-            self._seen_at[key.host] = max(self._seen_at.get(key.host, count.last_at), count.last_at)
-        stream = self._streams.get(count.key)
-        if count.closed:
-            self._forget(count.key)
-        elif key.proto and count.payload_down >= FLOOR_BYTES:
-            if stream is None:
-                self._make_room(key.host)
-                stream = self._streams[count.key] = _Stream(key.host, key.peer, count.peer_mac, now, now)
-                self._of_device.setdefault(key.host, set()).add(count.key)
-            elif now - stream.active_at > GAP_S:
-                stream.began_at = now
-            stream.active_at, stream.mac = now, count.peer_mac or stream.mac
-        if stream:
-            stream.now += count.payload_down
+        self._received.counted(count, now, {held.stream for held in self._held.values()} if self._held else ())
 
     def drop(self, hosts: set[int]) -> None:
-        """Forgets these hosts: their numbers get another meaning."""
-        for key in [key for key, stream in self._streams.items() if stream.host in hosts]:
-            self._forget(key)
-        for host in hosts:
-            self._seen_at.pop(host, None)
+        """Forgets these devices: their numbers get another meaning."""
+        self._received.drop(hosts)
 
     def tick(self, now: float, sessions: Iterable[tuple[Session, list[Flow]]]) -> None:
         """Once a second, after the counts: who receives what. `sessions`: the open ones, and their connections."""
         self._ticks.append(now)
-        for key, stream in list(self._streams.items()):
-            stream.bins.append(stream.now)
-            stream.now = 0
-            if now - stream.active_at > BINS:
-                self._forget(key)
+        self._received.tick(now)
         going_on = self._sent(sessions)
         self._uploads = {name: upload for name, upload in self._uploads.items() if name in going_on}
         self._held = {name: held for name, held in self._held.items() if name in going_on}
@@ -187,8 +146,8 @@ class Phones:
             return False
         sure = {held.stream for held in self._held.values() if held.match.how == "rates"}
         sent = session.rate_kbps * 125
-        for key, stream in self._streams.items():
-            if key in sure or now - stream.active_at > 2.0 or not self._outside(stream):
+        for key, stream in self._received.flowing(now):
+            if key in sure or not self._outside(stream):
                 continue
             got = [value for value in stream.last(6) if value]
             fits = got and 0.3 * sent <= sum(got) / len(got) <= 3 * sent
@@ -198,7 +157,12 @@ class Phones:
 
     def at_home(self, now: float) -> dict[str, float]:
         """The devices at home, by frames of their own, and when each was last seen."""
-        return {self._name_of(host): at for host, at in self._seen_at.items() if now - at <= self._home_s}
+        return {self._name_of(host): at for host, at in self._received.seen_at.items() if now - at <= self._home_s}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the capped tables refused or forgot."""
+        return {"phone-streams-evicted": self._received.evicted, "phone-comparisons-refused": self._refused}
 
     # ---- who explains what ----
 
@@ -209,7 +173,7 @@ class Phones:
             if not flows or session.cls not in VIEWING or not _may_be_relayed(session):
                 continue
             if len(out) >= SESSIONS_MAX:
-                self.counters["phone-sessions-refused"] += 1
+                self._refused += 1
                 break
             out[session.id] = session, flows[0].host
             upload = self._uploads.setdefault(session.id, _Upload())
@@ -221,6 +185,10 @@ class Phones:
                         tick = self._ticks[place]
                         upload.sums[tick] = upload.sums.get(tick, 0) + second.up
                         upload.taken[flow.key] = second.at
+            if upload.began_at is None:
+                upload.began_at = min(
+                    (tick for tick, up in upload.sums.items() if up >= CAMERA_FLOOR_BYTES), default=None
+                )
             for old in [tick for tick in upload.sums if tick < self._ticks[0]]:
                 del upload.sums[old]
             upload.taken = {flow.key: upload.taken[flow.key] for flow in flows if flow.key in upload.taken}
@@ -236,8 +204,8 @@ class Phones:
         """Whether what was a match is one still. A camera that sends nothing more needs no explanation."""
         if max(sent[-2:], default=0) < CAMERA_FLOOR_BYTES:
             return True
-        stream = self._streams.get(held.stream)
-        if stream is None or now - stream.active_at >= 2.0:
+        stream = self._received.get(held.stream, now)
+        if stream is None:
             self._taken_up_again(held, now)
             return False
         since = max(1, min(10, len(sent), int(now - stream.began_at)))  # it may have changed its connection
@@ -250,9 +218,9 @@ class Phones:
     def _taken_up_again(self, held: _Held, now: float) -> None:
         """A device that changes its connection goes on with another one to the same server."""
         taken = {other.stream for other in self._held.values()}
-        for key, stream in self._streams.items():
+        for key, stream in self._received.flowing(now):
             same = (stream.host, stream.peer) == (held.host, held.peer)
-            if same and key not in taken and stream.began_at > held.good_at - 2.0 and now - stream.active_at < 2.0:
+            if same and key not in taken and stream.began_at > held.good_at - 2.0:
                 held.stream = key
                 return
 
@@ -262,22 +230,26 @@ class Phones:
         if not going_on.keys() - self._held.keys():
             return
         sure = {held.stream for held in self._held.values() if held.match.how == "rates"}
-        open_ = {
-            key: stream
-            for key, stream in self._streams.items()
-            if key not in sure and now - stream.active_at < 2.0 and self._outside(stream)
-        }
+        flowing = self._received.flowing(now)
+        open_ = {key: stream for key, stream in flowing if key not in sure and self._outside(stream)}
         found: list[_Found] = []
-        for name, (session, host) in going_on.items():
-            sent, before = self._series(self._uploads[name]), self._held.get(name)
+        left = COMPARISONS_MAX
+        for name, (session, host) in sorted(going_on.items(), key=lambda one: -one[1][0].started):
+            upload, before = self._uploads[name], self._held.get(name)
+            sent, began_at = self._series(upload), upload.began_at
             if before:
-                streams = {before.stream: open_[before.stream]} if before.stream in open_ else {}
                 found.append(_Found(STAYS, name, before))
+                streams = {before.stream: open_[before.stream]} if before.stream in open_ else {}
             else:
                 streams = open_ if sent and sent[-1] >= CAMERA_FLOOR_BYTES else {}
+            if began_at is None or now - began_at > FOUND_S:
+                continue
             for key, stream in streams.items():
-                later_s = stream.began_at - self._ticks[-len(sent)]
-                if one := self._match(session, host, sent, stream, later_s):
+                left -= 1
+                if left < 0:
+                    self._refused += 1
+                    break
+                if one := self._match(session, host, sent, stream, stream.began_at - began_at):
                     held = before or _Held(key, stream.host, stream.peer, *one[1:], now)
                     found.append(_Found(one[0] + (STAYS if before else 0.0), name, held))
         taken = set(sure)
@@ -288,7 +260,7 @@ class Phones:
                 taken.add(held.stream)
 
     def _match(
-        self, session: Session, host: int, sent: list[int], stream: _Stream, later_s: float
+        self, session: Session, host: int, sent: list[int], stream: Stream, later_s: float
     ) -> tuple[float, Match, tuple[float, float]] | None:
         """How well a connection explains a session, and the delays it may have; `later_s`: how much later than the
         camera it began."""
@@ -313,32 +285,16 @@ class Phones:
             return likeness + (3 if near == "same" else 2), Match(device, "server"), (0.0, LAG_MAX_S)
         return None
 
-    def _same_server(self, peer: Peer, host: int, stream: _Stream) -> Literal["same", "network", "no"]:
+    def _same_server(self, peer: Peer, host: int, stream: Stream) -> Literal["same", "network", "no"]:
         other = self._peer_at(host, stream.peer, stream.mac)
         if other.ip == peer.ip or (peer.name and other.name == peer.name):
             return "same"
         network = ".".join(peer.ip.split(".")[:3]) + "."
         return "network" if "." in peer.ip and other.ip.startswith(network) else "no"
 
-    def _outside(self, stream: _Stream) -> bool:
+    def _outside(self, stream: Stream) -> bool:
         """Whether it comes from outside: what a camera gives to a device at home is another viewing (peer.device)."""
         return self._scope_of(stream.peer, stream.mac) == "wan"
-
-    # ---- room ----
-
-    def _make_room(self, host: int) -> None:
-        """The one of the device's connections that has brought least lately goes."""
-        keys = self._of_device.get(host, set())
-        if len(keys) >= STREAMS_MAX:
-            taken = {held.stream for held in self._held.values()}
-            least = min(keys, key=lambda key: (key in taken, sum(self._streams[key].last(10)) + self._streams[key].now))
-            self._forget(least)
-            self.counters["phone-streams-evicted"] += 1
-
-    def _forget(self, key: bytes) -> None:
-        stream = self._streams.pop(key, None)
-        if stream:
-            self._of_device[stream.host].discard(key)
 
 
 def _may_be_relayed(session: Session) -> bool:
