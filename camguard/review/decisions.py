@@ -240,4 +240,4 @@ def _row(kept: Kept, view: View, used: Used | None) -> Row:
 
 
 def _times(count: int) -> str:
-    return {0: "never", 1: "once"}.get(count, f"{count} times")
+    return {0: "never", 1: "1 time"}.get(count, f"{count} times")

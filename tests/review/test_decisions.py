@@ -240,7 +240,7 @@ def test_how_often_each_was_used_and_what_is_no_longer_needed(house: House, caps
     assert house.run("allow", "--list") == 0
     lines = capsys.readouterr().out.splitlines()
     used = {line.split()[0]: line.split("you take it back")[1].strip() for line in lines[1:7]}
-    assert used == {"1": "never", "2": "2 times", "3": "once", "4": "never", "5": "-", "12": "once"}
+    assert used == {"1": "never", "2": "2 times", "3": "1 time", "4": "never", "5": "-", "12": "1 time"}
     days = {number: report.day(at, "Europe/Berlin") for number, at in ((1, old), (3, now - 99 * day))}
     assert lines[7:] == [
         *(
