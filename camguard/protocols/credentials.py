@@ -56,7 +56,7 @@ def is_default(password: str) -> bool:
 
 def of_header(value: str | None, method: str = "") -> Claim | None:
     """The claim of an Authorization header (RFC 7617, RFC 7616); `method` is needed to try defaults on a digest."""
-    word, _, rest = (value or "")[:VALUE_CAP].strip().partition(" ")
+    word, rest = [*(value or "")[:VALUE_CAP].split(maxsplit=1), "", ""][:2]
     if not word:
         return None
     scheme = _SCHEMES.get(word.lower(), "token")

@@ -14,7 +14,8 @@ START_LINE_CAP = 4096
 TAIL_CAP = 32 * 1024  # unread bytes of one direction
 
 _METHOD = "|".join(METHODS).encode()
-_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n ]{1,4000}) HTTP/1\.[01][ \t]*\r?\n")
+#: As servers read it that take words apart at any white space, without a look at case or version (RFC 9112 section 3).
+_REQUEST = re.compile(rb"(?i:(" + _METHOD + rb")[ \t]+([^\r\n\t ]{1,4000})[ \t]+HTTP/\d\.\d)[ \t]*\r?\n")
 _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 _TEXT = re.compile(rb"HTTP/1\.[01] \d{3}|(?:" + _METHOD + rb") (?:/|\*|https?://)")
 _STARTS = (*(method.encode() + b" " for method in METHODS), b"HTTP/1.")
@@ -72,16 +73,19 @@ class Half(NamedTuple):
 
 
 def may_be_http(data: bytes) -> bool:
-    """Whether a connection that begins like this can be HTTP."""
+    """Whether a connection that begins like this can be HTTP; servers pass over empty lines in front (RFC 9112 section
+    2.2)."""
+    data = data.lstrip(b"\r\n")
     if not _begins(data):
         return False
     line, end, _ = data[:START_LINE_CAP].partition(b"\n")
-    return not end or line.startswith(b"HTTP/1.") or b" HTTP/1." in line
+    return not end or line.startswith(b"HTTP/1.") or _REQUEST.match(line + end) is not None
 
 
 def _begins(data: bytes) -> bool:
     """Whether a message, or the beginning of its first word, stands at the front."""
-    return data.startswith(_STARTS) or (len(data) < 8 and any(start.startswith(data) for start in _STARTS))
+    word = data[:_LONGEST_START].upper().replace(b"\t", b" ")
+    return word.startswith(_STARTS) or (len(word) < 8 and any(start.startswith(word) for start in _STARTS))
 
 
 def broken(half: Half) -> tuple[Half, list[Piece]]:
@@ -157,7 +161,7 @@ def _head(half: Half) -> tuple[Half, list[Piece]]:
     fields = headers(data[start.end() : end])
     half = half._replace(tail=data[end:], guess=False)
     if request:
-        return half, [Head(request[1].decode(), request[2].decode("latin-1"), 0, fields)]
+        return half, [Head(request[1].decode().upper(), request[2].decode("latin-1"), 0, fields)]
     return half, [Head("", "", int(start[1]), fields)]
 
 

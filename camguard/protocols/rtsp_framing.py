@@ -18,7 +18,7 @@ TAIL_CAP = 32 * 1024  # unread bytes of one direction
 START_LINE_CAP = 4096  # bytes
 
 _METHOD = "|".join(METHODS).encode()
-_REQUEST = re.compile(rb"(" + _METHOD + rb") ([^\r\n]{1,4000}?)[ \t]RTSP/\d\.\d[ \t]*\r?\n")
+_REQUEST = re.compile(rb"(?i:(" + _METHOD + rb")[ \t]([^\r\n]{1,4000}?)[ \t]RTSP/\d\.\d)[ \t]*\r?\n")
 _ANSWER = re.compile(rb"RTSP/\d\.\d +(\d{3})(?: [^\r\n]*)?\r?\n")
 #: A message start, as far as it can be told inside of media; behind it enough to hold a start that is cut.
 _TEXT = re.compile(rb"RTSP/\d\.\d +\d{3}|(?:" + _METHOD + rb") (?:rtspu?s?://|\*|/)")
@@ -71,7 +71,7 @@ class Half(NamedTuple):
 
 def may_be_rtsp(half: Half) -> bool:
     """Whether a connection in which nothing was read yet can be RTSP, from how this direction begins."""
-    data = half.tail
+    data = half.tail.lstrip(b"\r\n")  # servers pass over empty lines in front (RFC 2326 section 4.1)
     if half.lost or not data or data[0] == 0x24:
         return True
     return _begins(data)
@@ -79,7 +79,8 @@ def may_be_rtsp(half: Half) -> bool:
 
 def _begins(data: bytes) -> bool:
     """Whether a message, or the beginning of its first word, stands at the front."""
-    return data.startswith(_STARTS) or (len(data) < 14 and any(start.startswith(data) for start in _STARTS))
+    word = data[:_LONGEST_START].upper().replace(b"\t", b" ")  # some servers look at neither
+    return word.startswith(_STARTS) or (len(word) < 14 and any(start.startswith(word) for start in _STARTS))
 
 
 def capped(half: Half) -> Half:
@@ -175,5 +176,5 @@ def _message(half: Half, end: int) -> tuple[Half, list[Piece]]:
     else:
         half = half._replace(skip=length)
     if request:
-        return half, [Message(request[1].decode(), request[2].decode("latin-1").strip(), 0, fields), *odd]
+        return half, [Message(request[1].decode().upper(), request[2].decode("latin-1").strip(), 0, fields), *odd]
     return half, [Message("", "", int(start[1]), fields), *odd]

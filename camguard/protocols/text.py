@@ -34,7 +34,7 @@ NOT_MINE: Final = NotMine()
 StreamReader = Callable[[Any, Chunk], tuple[Any, tuple[Reading, ...]]]
 
 HEADER_BLOCK_CAP = 16 * 1024  # bytes; RTSP servers refuse far shorter ones
-HEADER_LINES_CAP = 128
+HEADER_LINES_CAP = 2048  # of so many bytes; who puts many lines in front does not hide what comes behind them
 
 _FOLD = re.compile(r"\r?\n[ \t]+")
 
@@ -46,13 +46,18 @@ def end_of_headers(data: bytes) -> int:
 
 
 def headers(block: bytes) -> dict[str, str]:
-    """Header lines (without the start line) as lower-case name -> value. The first of a name counts; lines past the
-    cap and lines without a colon are passed over; folded lines are joined (RFC 2326 section 4.2 refers to RFC 2068)."""
+    """Header lines (without the start line) as lower-case name -> value. The first of a name counts, but no login in an
+    unknown scheme hides one behind it (servers differ in which they believe); lines past the cap and lines without a
+    colon are passed over; folded lines are joined (RFC 2326 section 4.2 refers to RFC 2068)."""
     found: dict[str, str] = {}
     for line in _FOLD.sub(" ", block.decode("latin-1")).splitlines()[:HEADER_LINES_CAP]:
         name, colon, value = line.partition(":")
-        if colon:
-            found.setdefault(name.strip().lower(), value.strip())
+        if not colon:
+            continue
+        word = name.strip().lower()
+        if word == "authorization" and auth_scheme(found.get(word)) is None:
+            found.pop(word, None)
+        found.setdefault(word, value.strip())
     return found
 
 
@@ -63,7 +68,7 @@ def number(value: str | None) -> int | None:
 
 def auth_scheme(value: str | None) -> str | None:
     """ "basic" or "digest" of an Authorization value, None for none or another; the rest of it is not looked at."""
-    scheme = (value or "").partition(" ")[0].lower()
+    scheme = next(iter((value or "").split(maxsplit=1)), "").lower()
     return scheme if scheme in ("basic", "digest") else None
 
 

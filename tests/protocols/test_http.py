@@ -335,6 +335,16 @@ def test_with_missing_answers_two_questions_stay_open() -> None:
     assert outcomes == [None, None]
 
 
+@pytest.mark.parametrize("front", [b"", b"\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("line", ["get /a HTTP/1.1", "GET\t/a\tHTTP/1.1", "GET  /a  HTTP/1.1", "GET /a HTTP/1.7"])
+@pytest.mark.parametrize("cut", [1, 2, 4, 10, 1000])
+def test_a_login_in_a_request_that_only_servers_understand(front: bytes, line: str, cut: int) -> None:
+    """Empty lines in front, white space, case and version: a server that minds none of them hides no login."""
+    asked = front + lines(line, basic("bob", SECRET))
+    turns: list[Turn] = [(DOWN, asked[:cut]), (DOWN, asked[cut:]), (UP, lines(OK, body=JPEG))]
+    assert logins(run(http.read, whole(turns))[1]) == [("basic", "bob", False, "success", "read")]
+
+
 @pytest.mark.parametrize(
     "start",
     [

@@ -226,6 +226,18 @@ def test_sloppy_requests_that_servers_accept(request_bytes: bytes) -> None:
     assert (detail["method"], detail["url"], detail["cseq"]) == ("PLAY", "rtsp://a/x", 1)
 
 
+@pytest.mark.parametrize("front", [b"", b"\n", b"\r\n\r\n"])
+@pytest.mark.parametrize(
+    "line", ["DESCRIBE rtsp://a/x RTSP/1.0", "describe rtsp://a/x rtsp/1.0", "DESCRIBE\t/x RTSP/1.0"]
+)
+@pytest.mark.parametrize("cut", [1, 2, 5, 1000])
+def test_a_login_behind_empty_lines_or_in_small_letters(front: bytes, line: str, cut: int) -> None:
+    asked = front + lines(line, "CSeq: 1", "Authorization: Basic Ym9iOnpl")
+    turns: list[Turn] = [(DOWN, asked[:cut]), (DOWN, asked[cut:]), (UP, lines("RTSP/1.0 200 OK", "CSeq: 1"))]
+    found = [r.detail for r in run(rtsp.read, whole(turns))[1] if r.what == "login"]
+    assert [(one["user"], one["outcome"]) for one in found] == [("bob", None), ("bob", "success")]
+
+
 def test_an_interim_answer_is_not_the_answer() -> None:
     turns = [VIEW_OVER_UDP[0], (UP, lines("RTSP/1.0 100 Continue", "CSeq: 1")), VIEW_OVER_UDP[1]]
     assert words(run(rtsp.read, whole(turns))[1]) == [("OPTIONS", None, False), ("OPTIONS", 200, True)]

@@ -28,7 +28,13 @@ def test_headers() -> None:
 
 
 def test_headers_are_capped() -> None:
-    assert len(text.headers(b"".join(b"h%d: x\r\n" % n for n in range(1000)))) == text.HEADER_LINES_CAP
+    assert len(text.headers(b"".join(b"h%d: x\r\n" % n for n in range(5000)))) == text.HEADER_LINES_CAP
+
+
+def test_what_stands_in_front_hides_no_login() -> None:
+    many = b"".join(b"h%d: x\r\n" % n for n in range(300))
+    block = many + b"Authorization: Foo bar\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic Yzpk\r\n"
+    assert text.headers(block)["authorization"] == "Basic YTpi"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,7 @@ def test_number(value: str | None, number: int | None) -> None:
     [
         ('Digest username="a"', "digest"),
         ("BASIC YTpi", "basic"),
+        ("Basic\tYTpi", "basic"),
         ("Bearer abc", None),
         ("", None),
         (None, None),
