@@ -17,7 +17,7 @@ from camguard import report, store
 from camguard.capture import Source
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
-from camguard.events import Alert, Decision, Event, Frame, Health, Notice, Session, hosts_of
+from camguard.events import Alert, Decision, Event, Frame, Health, Login, Notice, Session, hosts_of
 from camguard.guard import Guard
 from camguard.health import LOOK_S, Watch
 from camguard.places import Places
@@ -370,12 +370,14 @@ class Service:
             self.writer.put(items)
 
     def _line(self, event: Event, row: Row) -> str | None:
+        if isinstance(event, Decision) and event.what == "presence":
+            return None  # whoever keeps these lines keeps them for longer than the day that is promised
         if self.as_json:
             return report.to_json(row.body)
         if self.foreground:
             return report.line(event, self.config.home.timezone)
-        if isinstance(event, Session) or (isinstance(event, Decision) and event.what == "presence"):
-            return None  # the journal keeps who was home for longer than a day
+        if isinstance(event, Session) or (isinstance(event, Login) and event.verdict == "expected"):
+            return None  # the journal would keep who was home for longer than a day
         return f"<{_priority(event)}>{report.line(event, self.config.home.timezone)}"
 
     def _problems(self) -> list[str]:

@@ -26,6 +26,7 @@ from camguard.wishes import Found, Refused
 
 SETTLED = 3  # looks without a change before the folder is left alone: its time has no finer grain than the kernel's
 AGAIN_S = 30.0  # between two tries with a file that could not be removed, or was not decided
+PRESENCE_LATE_S = 600.0
 LATE_S = 10.0  # what has waited longer was asked while no guard ran
 SAID_A_MINUTE = 10  # refusals that are said and recorded; more are counted
 
@@ -162,6 +163,8 @@ class Spool:
         before, number, alerts = known
         if before:
             return await self._remove(name, wish.id)
+        if wish.do == "presence" and age_s > PRESENCE_LATE_S:  # who was home then is of no use, and not to be kept
+            return await self._refused(name, _no(wish, "it was said too long ago"))
         if age_s > LATE_S and wish.do in DEFAULT_S and wish.for_s != 0:  # "now" was said a while ago
             left_s = (DEFAULT_S[wish.do] if wish.for_s is None else wish.for_s) - age_s
             if left_s <= 0:

@@ -170,11 +170,8 @@ def keep(db: sqlite3.Connection, row: Row, text: str) -> None:
         )
 
 
-def forget(db: sqlite3.Connection, cutoff: float, presence_cutoff: float) -> None:
-    """Drop what is over and older than `cutoff`, who was home before `presence_cutoff`, also in log, and the oldest of
-    too many; in the caller's transaction."""
-    db.execute("DELETE FROM decisions WHERE what = 'presence' AND time < ?", (presence_cutoff,))
-    db.execute(f"DELETE FROM log WHERE time < ? AND {SAYS_PRESENCE}", (presence_cutoff,))  # noqa: S608
+def forget(db: sqlite3.Connection, cutoff: float) -> None:
+    """Drop what is over and older than `cutoff`, and the oldest of too many; in the caller's transaction."""
     over = (
         "(what IN ('revoke', 'presence', 'learn') OR revoked_at IS NOT NULL OR used_at IS NOT NULL OR"
         " (until IS NOT NULL AND until < :cutoff))"

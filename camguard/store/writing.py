@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 
 from camguard.errors import StoreError
 from camguard.events import SeenDevice
-from camguard.store import decisions, exposures
+from camguard.store import decisions, exposures, presence
 from camguard.store.now import seconds
 from camguard.store.schema import (
     DAMAGED_KEPT,
@@ -51,6 +51,7 @@ class Store:
         self._lock = lock
         self._run: int | None = None
         self._shrinking = False
+        self._to_wipe = False  # who was home was deleted, and its bytes are still in the log
         self._open_sessions: dict[str, int] = {}
         self._db = self._connect()
 
@@ -441,8 +442,11 @@ class Store:
             ):
                 values = {"cutoff": cutoff, "names": names_cutoff, "step": STEP_ROWS}
                 self._db.execute(f"DELETE FROM {what}", values)  # noqa: S608
-            decisions.forget(self._db, cutoff, presence_cutoff)
+            decisions.forget(self._db, cutoff)
             exposures.forget(self._db, cutoff)
+            self._to_wipe = presence.forget(self._db, presence_cutoff) or self._to_wipe
+        if self._to_wipe and presence.wipe(self._db):
+            self._to_wipe = False
         pages, used = self._pages()
         if used > self._max_pages() * (0.8 if self._shrinking else 0.9):
             self._shrinking = True
