@@ -55,7 +55,7 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
     until = _last_look(before, paths, now)
     reader = Reader(paths.database)
     try:
-        alerts = [alert for alert in map(alert_of, reader.open_alerts()) if alert]
+        alerts = [_until_now(alert, now) for alert in map(alert_of, reader.open_alerts()) if alert]
         lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
         decisions = still_hold(reader.decisions(limit=DECISIONS))
@@ -70,7 +70,7 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
         reader.close()
     if now - until <= RESUME_S:
         # lately closed ones, too: the same viewer coming back is the same matter
-        closed = [alert for alert in lately if alert.state == "closed" and alert.type != "guard-blind"]
+        closed = [one for one in lately if one.state == "closed" and one.type != "guard-blind" and one.time <= now]
         return Left([*alerts, *closed], rows, until, decisions, *known, next_habit)
     lasting = [alert for alert in alerts if alert.type in LASTING]
     closed = [replace(alert, state="closed", ended=until, time=now) for alert in alerts if alert.type not in LASTING]
@@ -89,10 +89,18 @@ def still_hold(decisions: Sequence[Kept]) -> tuple[Kept, ...]:
 def _last_look(before: Run, paths: Paths, now: float) -> float:
     """The heartbeat in the store is up to 30 s old; the live figures of the same boot know the second."""
     if before.ended is not None:
-        return before.ended
+        return min(before.ended, now)
     figures = store.read_now(paths.now) or {}
     age = store.now_age_s(figures)
+    if before.beat > now:  # the clock was set back meanwhile: how long nobody looked is known within one boot only
+        return now - age if age < before.beat - before.started else now
     return max(before.beat, min(now, now - age)) if age < now - before.beat else before.beat
+
+
+def _until_now(alert: Alert, now: float) -> Alert:
+    """Nothing was told later than now: an alert dated so by a clock that was wrong would never fall quiet."""
+    ended = None if alert.ended is None else min(alert.ended, now)
+    return replace(alert, time=min(alert.time, now), started=min(alert.started, now), ended=ended)
 
 
 def _closed_session(body: dict[str, Any], until: float) -> Row:

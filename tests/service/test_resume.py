@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from camguard import report
 from camguard.config import paths
 from camguard.events import Alert, Decision, Exposure, Peer
@@ -94,6 +96,20 @@ def test_the_live_figures_know_the_second_of_death(tmp_path: Path) -> None:
     left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T + 35)
     assert left.looked_until is not None
     assert abs(left.looked_until - (T + 35)) < 2
+    store.close()
+
+
+@pytest.mark.parametrize("back_s", [30.0, 7200.0, 400 * 86_400.0])
+def test_a_clock_that_was_set_back_meanwhile(tmp_path: Path, back_s: float) -> None:
+    """A board without a clock of its own starts in the past: what was open goes on, and nothing is dated later than
+    now; what was closed by then is no matter any more."""
+    store = left_behind(tmp_path, died=T + 10)
+    left = what_was_left(store, paths(state=tmp_path, runtime=tmp_path), T - back_s)
+    assert left.looked_until == T - back_s
+    assert [alert.id for alert in left.alerts] == ["a1"]
+    assert max(time for alert in left.alerts for time in (alert.time, alert.started)) <= T - back_s
+    (row,) = left.rows
+    assert (row.id, row.state, row.time) == ("s1", "closed", T - back_s)
     store.close()
 
 
