@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from camguard.decode import Hosts, decode
+from camguard.decode import decode
 from camguard.detect.attack import Attacks
 from camguard.detect.destinations import Destinations
 from camguard.detect.exposure import Exposures
@@ -32,7 +32,6 @@ from camguard.events import (
     FlowCount,
     Frame,
     Home,
-    Host,
     Own,
     Packet,
     Peer,
@@ -51,10 +50,10 @@ from camguard.listen import Heard, Listener, fact
 from camguard.neighbours import Neighbours, ip_text, is_private
 from camguard.places import Places
 from camguard.protocols import Reading, dns
-from camguard.track import Flow, Flows
+from camguard.roster import Change, Roster
+from camguard.track import Flow, Flows, Rates
 
 FACTS_MAX = 65_536
-RATE_S = 5
 NOTHING_OWN = Own()
 #: Readings in which a camera says by which name it calls its peer, and where they say it.
 _NAMING = {"tls-hello": "sni", "quic-hello": "sni", "dtls-hello": "sni", "http": "host"}
@@ -89,26 +88,26 @@ class Guard:
         self._flows = Flows()
         self._listener = Listener(self._flows)
         self._neighbours = Neighbours(home, places, own)
-        self._streams = Streams(self._camera_name, self._peer, lambda at: at + self.offset_s, detectors=detectors)
-        self._logins = Logins(self._camera_name, self._peer)
-        self._exposures = Exposures(self._camera_name, self._peer, self._camera_at, _is_outside)
+        self._roster = Roster(self._neighbours)
+        camera_of = self._roster.camera
+        self._streams = Streams(camera_of, self._peer, lambda at: at + self.offset_s, detectors=detectors)
+        self._logins = Logins(camera_of, self._peer)
+        self._exposures = Exposures(camera_of, self._peer, self._roster.camera_at, _is_outside)
         known = [(camera, place, time - offset_s) for camera, place, time in destinations]
-        self._destinations = Destinations(self._camera_name, self._peer, self._domain, known=known)
-        attacks, scans = Attacks(self._camera_name, self._peer), Scans(self._camera_name, self._peer)
+        self._destinations = Destinations(camera_of, self._peer, self._domain, known=known)
+        attacks, scans = Attacks(camera_of, self._peer), Scans(camera_of, self._peer)
         self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
         link = self._neighbours
-        self._phones = Phones(self._device_name, lambda host, ip, mac: link.peer(host, ip, 0, mac), link.scope)
+        self._phones = Phones(self._roster.device, lambda host, ip, mac: link.peer(host, ip, 0, mac), link.scope)
         self._judge = Judge(home, places, lambda at: at + self.offset_s, self._destinations.since, self._phones)
         self._sights = Sights()
         self._newcomers = Newcomers(home, speakers)
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
-        self._bytes: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=RATE_S + 1)
+        self._rates = Rates()
         self._now: float | None = None
-        self._known: dict[int, Host] = {}
-        self._devices: dict[int, Host] = {}
         self._pending: list[Event] = []
         self.reload(home)
-        numbers = {name: number for number, name in self._names.items()}
+        numbers = {name: number for number, name in self._roster.names.items()}
         for camera, ip, name in names:
             if camera in numbers:
                 self._neighbours.named(numbers[camera], ip, name)
@@ -123,37 +122,25 @@ class Guard:
     def reload(self, home: Home, own: Own | None = None) -> None:
         """A changed configuration; sessions of cameras that are no more, or have another number now, are closed."""
         self._own = own or self._own
-        everybody = hosts_of(home)
-        hosts = tuple(host for host in everybody if host.read)
-        devices = {host.number: host for host in everybody if not host.read}
-        self._phones.drop({number for number, host in self._devices.items() if devices.get(number) != host})
-        self._devices = devices
-        self._let_go(hosts)
-        self._known = {host.number: host for host in hosts}
-        self._names = {host.number: host.name for host in hosts}
-        self._macs = {host.number: host.mac for host in hosts}
-        self._hosts = Hosts(hosts)
+        hosts = hosts_of(home)
+        self._let_go(self._roster.change(hosts), {host.name for host in hosts if host.read})
+        self._roster.take(hosts)
         self._judge.reload(home)
         self._newcomers.reload(home)
         self._neighbours.reload(home, self._own)
         if self._now is not None:
-            self._sights.watch(tuple(self._names.values()), self._now)
+            self._sights.watch(tuple(self._roster.names.values()), self._now)
 
-    def _let_go(self, hosts: Sequence[Host]) -> None:
+    def _let_go(self, change: Change, kept: set[str]) -> None:
         """Cameras are numbered by their place in the file: what a number had that is another camera now is closed."""
-        new = {host.number: host for host in hosts}
-        moved = {
-            number for number, host in self._known.items() if host[1:] != new.get(number, host)[1:] or number not in new
-        }
-        if self._now is not None and moved:
-            self._pending += self._judge.sessions(self._streams.drop(moved, self._now), self._now)
-            self._flows.drop_hosts(moved)
+        self._phones.drop(change.devices)
+        if self._now is not None and change.cameras:
+            self._pending += self._judge.sessions(self._streams.drop(change.cameras, self._now), self._now)
+            self._flows.drop_hosts(change.cameras)
             for part in (self._logins, *self._watchers):
-                part.drop(moved)
-            kept = {host.name for host in hosts}
+                part.drop(change.cameras)
             self._pending += self._judge.findings(self._exposures.keep(kept, self._now), self._now)
-        places = {host.name: host.number for host in hosts}
-        self._neighbours.renumber({number: places.get(host.name) for number, host in self._known.items()})
+        self._neighbours.renumber(change.renumbered)
 
     # ---- the two ways in, and the clock ----
 
@@ -173,7 +160,7 @@ class Guard:
         if said:
             self._neighbours.said(said, packet.src_mac, packet.at, packet.src)
             out += self._mapped(said, packet)
-        for host, up in self._hosts.find(packet):
+        for host, up in self._roster.hosts.find(packet):
             if up and (packet.src_mac or packet.src):
                 self._neighbours.heard(packet.src_mac, packet.at, ip_text(packet.src) if packet.src else None)
             for heard in self._listener.camera(host, up, packet):
@@ -200,7 +187,7 @@ class Guard:
         out += self._judge.tick(now, current, last=last)
         out += self._sights.tick(now)
         self._flows.kept = self._streams.keys()
-        self._bytes.append({})
+        self._rates.tick()
         return out
 
     def finish(self, now: float) -> list[Event]:
@@ -234,7 +221,7 @@ class Guard:
 
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """Each camera's latest addresses, as learned."""
-        return {self._names[number]: self._neighbours.ips_of(mac) for number, mac in self._macs.items() if mac}
+        return self._roster.addresses()
 
     def seen_devices(self) -> list[SeenDevice]:
         """Devices on the link with something new since the last call; one that speaks like a camera is told once."""
@@ -244,7 +231,7 @@ class Guard:
 
     def names(self) -> list[tuple[str, str, str]]:
         """(camera, address, name) that cameras were told by DNS since the last call, for the next run to know."""
-        return [(self._names.get(host, ""), ip, name) for host, ip, name in self._neighbours.take_new_names()]
+        return [(self._roster.names.get(host, ""), ip, name) for host, ip, name in self._neighbours.take_new_names()]
 
     def learned(self) -> tuple[list[Service], list[tuple[str, float | None]], list[tuple[str, str, float]]]:
         """What the next run is to know, new since the last call: services, new ends of leases, places met."""
@@ -265,14 +252,7 @@ class Guard:
 
     def rates(self) -> dict[str, tuple[int, int]]:
         """kbit/s up and down of each camera over the last seconds."""
-        seconds = list(self._bytes)[:-1] or [{}]
-        sums = {
-            number: [
-                sum(second.get(number, (0, 0))[way] for second in seconds) * 8 // 1000 // len(seconds) for way in (0, 1)
-            ]
-            for number in self._names
-        }
-        return {self._names[number]: (up, down) for number, (up, down) in sums.items()}
+        return {name: self._rates.of(number) for number, name in self._roster.names.items()}
 
     def counters(self) -> dict[str, int]:
         """Oddities by name ("odd-..."), and what every capped table had to refuse or forget."""
@@ -302,14 +282,14 @@ class Guard:
     def _begin(self, now: float) -> None:
         if self._now is None:
             self._now = now
-            self._sights.watch(tuple(self._names.values()), now)
-            kept = self._exposures.keep(set(self._names.values()), now)  # of cameras that were removed meanwhile
+            self._sights.watch(tuple(self._roster.names.values()), now)
+            kept = self._exposures.keep(set(self._roster.names.values()), now)  # of cameras that were removed meanwhile
             self._pending += self._judge.findings(kept, now)
 
     def _heard(self, heard: Heard, now: float) -> list[Event]:
         flow, up, reading = heard
         camera_serves = reading.from_server == up
-        self._facts.append(fact(heard, self._host_ip(flow), now + self.offset_s))
+        self._facts.append(fact(heard, self._roster.ip_in(flow), now + self.offset_s))
         if reading.what == "dns":
             for name, ip in () if up else dns.addresses(reading):
                 self._neighbours.named(flow.host, ip, name, now)
@@ -342,10 +322,10 @@ class Guard:
         if said.what not in ("natpmp", "pcp"):
             return []
         asker = ip_text(packet.dst if said.from_server else packet.src)
-        camera = self._camera_at(str(said.detail.get("internal_ip") or asker))
+        camera = self._roster.camera_at(str(said.detail.get("internal_ip") or asker))
         if camera is None:
             return []
-        by_itself = self._camera_at(asker) == camera
+        by_itself = self._roster.camera_at(asker) == camera
         ip, mac = (packet.dst, packet.dst_mac) if said.from_server else (packet.src, packet.src_mac)
         peer = None if by_itself else self._neighbours.peer(0, ip, 0, mac)
         return self._judge.findings(self._exposures.mapped(camera, said.detail, packet.at, peer), packet.at)
@@ -354,16 +334,14 @@ class Guard:
 
     def _counted(self, count: FlowCount) -> list[Event]:
         self._begin(count.at)
-        if self._devices and unpack_key(count.key).host in self._devices:
+        if self._roster.devices and unpack_key(count.key).host in self._roster.devices:
             self._phones.counted(count, count.at)  # and nowhere else: nothing of a device of the owner's is looked at
             return []
         flow = self._flows.count(count)
-        camera = self._names.get(flow.host)
+        camera = self._roster.names.get(flow.host)
         if camera is None:
             return []
-        second = self._bytes[-1]
-        up, down = second.get(flow.host, (0, 0))
-        second[flow.host] = (up + count.wire_up, down + count.wire_down)
+        self._rates.add(flow.host, count)
         self._sights.counted(camera, count, self._neighbours.is_own(flow.peer))
         for part in self._watchers:
             part.counted(flow, count, count.at)  # also what has no ports: pings and GRE may be attacks
@@ -378,32 +356,14 @@ class Guard:
         return [_shifted(event, self.offset_s) for event in events]
 
     def _speaks_camera(self, flow: Flow, now: float) -> None:
-        if mac := self._macs.get(flow.host):
+        if mac := self._roster.mac(flow.host):
             self._neighbours.speaks_camera(mac, now)
-
-    def _camera_at(self, ip: str) -> str | None:
-        """The camera that has this address."""
-        for number, mac in self._macs.items():
-            if (mac and ip in self._neighbours.ips_of(mac)) or ip in map(ip_text, self._known[number].ips):
-                return self._names[number]
-        return None
 
     def _domain(self, name: str) -> str | None:
         return self._places.domain(name) if self._places else name
 
-    def _device_name(self, number: int) -> str:
-        return self._devices[number].name if number in self._devices else f"device {number}"
-
-    def _camera_name(self, number: int) -> str:
-        return self._names.get(number, f"camera {number}")
-
     def _peer(self, flow: Flow) -> Peer:
         return self._neighbours.peer(flow.host, flow.peer, flow.peer_port, flow.peer_mac)
-
-    def _host_ip(self, flow: Flow) -> str:
-        ips = self._neighbours.ips_of(self._macs.get(flow.host) or b"")
-        same = [ip for ip in ips if (":" in ip) == (len(flow.peer) == 16)]
-        return same[-1] if same else ""
 
 
 def _is_outside(peer: Peer) -> bool:

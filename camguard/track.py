@@ -5,6 +5,7 @@ up openings and dialogues, not the video between them: a hole in the bytes is th
 as `gap`. Held back are only bytes that arrived too early, for at most a second.
 """
 
+from collections import deque
 from typing import NamedTuple
 
 from camguard.events import FIN, RST, SYN, TCP, FlowCount, Packet, unpack_key
@@ -338,6 +339,29 @@ class Flows:
         self._light.pop(key, None)
         self._heavy.pop(key, None)
         self._waiting.pop(key, None)
+
+
+class Rates:
+    """How much each camera sends and receives, over the last `span_s` whole seconds."""
+
+    def __init__(self, span_s: int = 5) -> None:
+        self._seconds: deque[dict[int, tuple[int, int]]] = deque([{}], maxlen=span_s + 1)
+
+    def add(self, host: int, count: FlowCount) -> None:
+        """What a connection did in this second."""
+        second = self._seconds[-1]
+        up, down = second.get(host, (0, 0))
+        second[host] = (up + count.wire_up, down + count.wire_down)
+
+    def tick(self) -> None:
+        """The second is over."""
+        self._seconds.append({})
+
+    def of(self, host: int) -> tuple[int, int]:
+        """kbit/s up and down."""
+        over = list(self._seconds)[:-1] or [{}]
+        up, down = (sum(second.get(host, (0, 0))[way] for second in over) * 8 // 1000 // len(over) for way in (0, 1))
+        return up, down
 
 
 def _distance(base: int, seq: int) -> int:

@@ -9,7 +9,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "camguard"
 
-CORE = {"config", "decode", "detect", "errors", "events", "guard", "judge", "listen", "neighbours", "options", "places"}
+CORE = {
+    "config",
+    "decode",
+    "detect",
+    "errors",
+    "events",
+    "guard",
+    "judge",
+    "listen",
+    "neighbours",
+    "options",
+    "places",
+} | {"roster"}
 #: part -> (what of camguard it may import, which third-party packages)
 TABLE: dict[str, tuple[set[str], set[str]]] = {
     "events": (set(), set()),
@@ -24,6 +36,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "track": ({"events"}, set()),
     "listen": ({"decode", "errors", "events", "neighbours", "protocols", "track"}, set()),
     "detect": ({"events", "track"}, set()),
+    "roster": ({"decode", "events", "neighbours", "track"}, set()),
     "judge": ({"errors", "events", "neighbours", "places"}, set()),
     "report": ({"events", "places"}, set()),
     "guard": ({*CORE, "protocols", "track"} - {"config", "options"}, set()),
@@ -65,6 +78,7 @@ PURE = {
     "neighbours",
     "protocols",
     "report",
+    "roster",
     "track",
     "capture/ledger",
 }
