@@ -28,7 +28,12 @@ def run(paths: Paths, *, as_json: bool = False) -> int:
     """Print the answers (a JSON object a line with `as_json`); 0 when nothing is a fault, 1 otherwise."""
     view = View(paths)
     settings, trouble = answers.settings_of(paths)
-    looks = [*answers.guard(view), *answers.configuration(paths, settings, trouble), *answers.looking(view)]
+    looks = [
+        *answers.guard(view),
+        *answers.configuration(paths, settings, trouble),
+        *answers.looking(view),
+        *answers.owners(view),
+    ]
     sees, tells = list(answers.seeing(view)), list(answers.telling(paths, settings, view))
     outside = list(answers.outside(paths, settings, view))
     every = [*looks, *sees, *tells, *outside]

@@ -17,7 +17,7 @@ from camguard.check.followers import followers
 from camguard.config import Config, Paths
 from camguard.errors import ConfigError, StoreError
 from camguard.places import Places
-from camguard.review import deliveries
+from camguard.review import deliveries, phones
 from camguard.review.terminal import View, start_words
 
 Status = Literal["ok", "warning", "fault"]
@@ -185,6 +185,27 @@ def _tables() -> Answer:
             "update camguard",
         )
     return Answer(name, "ok", f"of {date}")
+
+
+def owners(view: View) -> Iterator[Answer]:
+    """The owner's phones that may change their MAC, or seem to have done so."""
+    home = view.config.home
+    try:
+        changed = phones.moved(home, view.reader.devices(), view.now)
+    except StoreError:
+        changed = []
+    for one in changed:
+        name, meaning = (
+            report.clean(one.device.name, report.MAX_CAMERA),
+            "Until then its viewing counts as a stranger's.",
+        )
+        yield Answer(name, "warning", phones.moved_words(one), meaning, phones.moved_fix(one))
+    for device in phones.may_change(home):
+        if device not in [one.device for one in changed]:
+            name = report.clean(device.name, report.MAX_CAMERA)
+            detail = f"{device.mac} is a MAC that the device made up, and it may take another one"
+            meaning = "After that camguard does not know it, and its viewing counts as a stranger's."
+            yield Answer(name, "warning", detail, meaning, phones.TURN_OFF)
 
 
 # ---- what does it see? -----------------------------------------------------------------------------------------------

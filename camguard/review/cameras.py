@@ -18,8 +18,10 @@ from camguard.config import Paths
 from camguard.errors import ConfigError, StoreError
 from camguard.events import Camera, SeenDevice
 from camguard.places import Places
+from camguard.review import phones
 from camguard.review.table import Cell, Row, show
 from camguard.review.terminal import View
+from camguard.store import day_of, is_day
 
 
 class Entry(NamedTuple):
@@ -61,7 +63,7 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
     found = entries(view)
     if as_json:
         for entry in found:
-            print(report.to_json(_entry_dict(entry, places)))
+            print(report.to_json(_entry_dict(entry, places, view)))
         return 0 if view.looking else 1
     if found:
         # the interesting ones first, what was not seen for long last; the number is what `add` takes and stays
@@ -70,6 +72,8 @@ def listing(paths: Paths, *, as_json: bool = False) -> int:
         show(columns, [_entry_row(entry, places, view) for entry in found], right=(0,), wraps=(1, 2, 5, 6))
         guarded = sum(1 for entry in found if entry.camera)
         print(f"{guarded} guarded, {len(found) - guarded} others. Guard one: sudo camguard cameras add NO NAME")
+        for remark in phones.remarks(view.config.home, [one.seen for one in found if one.seen], view.now):
+            print(remark)
     else:
         print("No device was seen yet. Ask the network: sudo camguard cameras discover")
     return 0 if view.looking else 1
@@ -97,7 +101,7 @@ def _entry_row(entry: Entry, places: Places, view: View) -> Row:
     else:
         guarded = Cell("no", "muted")
     name = entry.camera.name if entry.camera else entry.device
-    last = report.when(entry.seen.last_time, view.now, view.zone) if entry.seen else "never"
+    last = _last(entry, view) if entry.seen else "never"
     return (
         str(entry.number or "-"),
         report.clean(name or "-", report.MAX_CAMERA),
@@ -110,10 +114,28 @@ def _entry_row(entry: Entry, places: Places, view: View) -> Row:
     )
 
 
-def _entry_dict(entry: Entry, places: Places) -> dict[str, object]:
+def _last(entry: Entry, view: View) -> str:
+    """When a device was last seen; of the owner's phones, and of what was not seen for a day, the day alone: who was at
+    home at which hour is nothing to show."""
+    last = entry.seen.last_time if entry.seen else 0.0
+    if not _is_owners(entry, view) and not is_day(last):
+        return report.when(last, view.now, view.zone)
+    zone = "UTC" if is_day(last) else view.zone
+    day = report.day(last, zone).rpartition(" ")[0]
+    return "today" if day == report.day(view.now, view.zone).rpartition(" ")[0] else day
+
+
+def _is_owners(entry: Entry, view: View) -> bool:
+    return entry.device in [device.name for device in view.config.home.devices if device.owner]
+
+
+def _entry_dict(entry: Entry, places: Places, view: View) -> dict[str, object]:
     mac = entry.seen.mac if entry.seen else (entry.camera.mac if entry.camera else None)
     ips = entry.seen.ips if entry.seen else entry.camera.ips if entry.camera else ()
     maker, said = places.maker(mac) if mac else None, entry.seen.name if entry.seen else None
+    last = entry.seen.last_time if entry.seen else None
+    if last is not None and _is_owners(entry, view):
+        last = day_of(last)
     return {
         "number": entry.number,
         "name": entry.camera.name if entry.camera else entry.device,
@@ -125,7 +147,7 @@ def _entry_dict(entry: Entry, places: Places) -> dict[str, object]:
         "calls_itself": report.clean(said, 80) if said else None,
         "speaks_camera": bool(entry.seen and entry.seen.speaks_camera),
         "first_seen": report.rfc3339(entry.seen.first_time) if entry.seen else None,
-        "last_seen": report.rfc3339(entry.seen.last_time) if entry.seen else None,
+        "last_seen": report.rfc3339(last),
     }
 
 

@@ -17,7 +17,7 @@ from camguard.config import Config, Paths, load, machine_timezone, unknown_camer
 from camguard.errors import ConfigError, StoreError
 from camguard.events import VIEWING, Home
 from camguard.report.exposure import exposure_of, exposure_words
-from camguard.review import deliveries, moments
+from camguard.review import deliveries, moments, phones
 from camguard.review.table import Cell, Row, show
 from camguard.review.weekly import ending, ending_words
 from camguard.store import Reader, now_age_s, read_now
@@ -310,6 +310,8 @@ def status(paths: Paths, asked: Asked = Asked(), *, quiet: bool = False, now: fl
     elif not view.trouble:
         print("No camera is configured. See which devices are there: camguard cameras list")
     remarks = _silenced(view, names) + _remarks(view, figures, alerts_open) + _ways_in(view, names) + _ending(view)
+    with contextlib.suppress(StoreError):
+        remarks += phones.remarks(view.config.home, view.reader.devices(), view.now)
     remarks += _usual(view, names)
     pings = view.config.ping is not None
     remarks += deliveries.remarks(paths, view.config.channels, view.now, view.zone, pings=pings)

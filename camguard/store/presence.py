@@ -14,6 +14,16 @@ NOON_S = 43_200.0  # a last sight at exactly noon UTC means that day and says no
 _TOLD = "kind = 'decision' AND CASE WHEN json_valid(body) THEN json_extract(body, '$.what') = 'presence' ELSE 1 END"
 
 
+def day_of(time: float) -> float:
+    """The day of a time, as it is kept of a device."""
+    return time // DAY_S * DAY_S + NOON_S
+
+
+def is_day(time: float) -> bool:
+    """Whether a time of a device says the day alone."""
+    return time % DAY_S == NOON_S
+
+
 def forget(db: sqlite3.Connection, cutoff: float) -> bool:
     """Drop what was told before `cutoff` (or is dated after the day that follows: the clock was wrong), and the hours
     at which devices were last seen before it; in the caller's transaction. Whether something was dropped: then `wipe`
