@@ -21,8 +21,11 @@ from camguard.protocols import Reading
 DEVICES_MAX = 1024
 NAMES_MAX = 512
 IPS_PER_DEVICE = 8
-#: An IPv6 peer's own MAC carries few networks (its prefix, the one before); a router carries the world's.
+#: An IPv6 peer's own MAC carries few networks at a time (its prefix, the one before: many providers give another one
+#: each day); a router carries the world's.
 GATEWAY_PREFIXES = 3
+PREFIXES_S = 6 * 3600.0
+HOME_PREFIXES_MAX = 64
 GATEWAYS_MAX = 64
 DAY_S = 86_400.0
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
@@ -85,7 +88,9 @@ class Neighbours:
         self._names: dict[int, dict[str, tuple[str, float]]] = {}
         self._new_names: dict[tuple[int, str], str] = {}
         self._learned_macs: set[bytes] = set()
-        self._prefixes: dict[bytes, set[bytes]] = {}
+        self._prefixes: dict[bytes, dict[bytes, float]] = {}
+        self._home_prefixes: dict[bytes, None] = {}
+        self._latest_at = float("-inf")
         self._gateway_ips: set[str] = {ip_text(ip) for ip in own.gateway_ips}
         self.reload(home, own)
 
@@ -121,8 +126,19 @@ class Neighbours:
                 self.router(now, ip=str(detail["router"]))
         elif ip:
             self.binds(mac, ip, now)
-        if reading.what == "ndp" and detail["kind"] == "ra" and detail["router"]:
-            self.router(now, ip=ip, mac=src_mac)
+        if reading.what == "ndp" and detail["kind"] == "ra":
+            self._advertised(detail.get("prefixes"))
+            if detail["router"]:
+                self.router(now, ip=ip, mac=src_mac)
+
+    def _advertised(self, prefixes: object) -> None:
+        """On-link prefixes of a router advertisement (RFC 4861, 4.6.2): addresses in them are at home."""
+        for text in prefixes if isinstance(prefixes, tuple) else ():
+            network = ipaddress.ip_network(str(text), strict=False)
+            if network.version == 6 and network.prefixlen == 64:
+                self._home_prefixes[network.network_address.packed[:8]] = None
+                if len(self._home_prefixes) > HOME_PREFIXES_MAX:
+                    del self._home_prefixes[next(iter(self._home_prefixes))]
 
     def _announced(self, reading: Reading, src_mac: bytes, src: bytes, now: float) -> None:
         """What a device says of itself; a router that repeats the talk of another network says it of others."""
@@ -140,6 +156,7 @@ class Neighbours:
         """A frame of `mac` was seen; it says that it has `ip`, or is called `name`."""
         if not mac or mac[0] & 1 or mac == b"\0" * 6:
             return
+        self._latest_at = max(self._latest_at, now)
         seen = self._seen.get(mac)
         if seen is None:
             if len(self._seen) >= DEVICES_MAX:
@@ -183,8 +200,15 @@ class Neighbours:
         if ":" not in text:
             self._learn(mac)
             return
-        prefixes = self._prefixes.setdefault(mac, set()) if len(self._prefixes) < DEVICES_MAX else set()
-        prefixes.add(ip[:8])
+        seen = self._seen.get(mac)
+        if ip[:8] in self._home_prefixes or (seen and text in seen.ips):
+            return
+        if mac not in self._prefixes and len(self._prefixes) >= DEVICES_MAX:
+            del self._prefixes[next(iter(self._prefixes))]
+        prefixes = self._prefixes.setdefault(mac, {})
+        prefixes[ip[:8]] = self._latest_at
+        for prefix in [one for one, at in prefixes.items() if self._latest_at - at > PREFIXES_S]:
+            del prefixes[prefix]
         if len(prefixes) >= GATEWAY_PREFIXES:
             self._learn(mac)
 

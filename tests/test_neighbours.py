@@ -209,3 +209,61 @@ def test_a_name_that_dhcp_gave_is_not_changed_by_mdns() -> None:
     neighbours.said(said, mac, 2.0, bytes((192, 168, 1, 9)))
     (seen,) = neighbours.changed_devices(3.0, 0.0)
     assert seen.name == "nursery-cam"
+
+
+# ---- IPv6 at home ----------------------------------------------------------------------------------------------------
+
+PHONE_V6 = ("2001:db8:1:1:a1b2:c3ff:fe04:506", "2001:db8:1:1:91ab:1:2:3", "fd00::21", "fe80::21", "2001:db8:1:1::7e")
+
+
+@pytest.mark.parametrize("ip", PHONE_V6)
+def test_a_device_with_many_ipv6_addresses_is_one_device(ip: str) -> None:
+    """By MAC, whatever it calls itself today (RFC 8981: temporary addresses)."""
+    neighbours = learned()
+    peer = neighbours.peer(1, packed(ip), 50000, LAPTOP)
+    assert (peer.scope, peer.device, peer.mac) == ("lan", "laptop", LAPTOP_MAC)
+    assert neighbours.peer(1, packed(ip), 50000, GATEWAY).device is None, "from behind the gateway it is nobody's"
+
+
+def test_a_new_prefix_each_day_makes_no_router_of_a_phone() -> None:
+    """Many providers give another IPv6 prefix each day; where no advertisement was seen, only the addresses are."""
+    neighbours = learned()
+    for day in range(30):
+        neighbours.heard(mac_bytes(CAMERA_MAC), 86_400.0 * day)
+        for address in (1, 2, 3):
+            neighbours.carries(LAPTOP, packed(f"2001:db8:{day:x}:1::{address}"))
+        assert neighbours.peer(1, packed(f"2001:db8:{day:x}:1::1"), 50000, LAPTOP).device == "laptop"
+        assert neighbours.scope(packed(f"2001:db8:{day:x}:1::1"), GATEWAY) == "wan"
+
+
+def test_prefixes_that_the_router_advertises_are_those_of_home() -> None:
+    """A line that breaks down again and again gives many prefixes in an hour."""
+    neighbours = learned()
+    for number in range(100):
+        prefix = f"2001:db8:{number:x}:1::/64"
+        detail = {"kind": "ra", "mac": GATEWAY_MAC, "ip": "fe80::1", "router": True, "prefixes": (prefix, "::/0")}
+        neighbours.said(Reading("ndp", detail), GATEWAY, 60.0 * number)
+        neighbours.carries(LAPTOP, packed(f"2001:db8:{number:x}:1::21"))
+    assert neighbours.scope(packed("2001:db8:63:1::21"), LAPTOP) == "lan"
+    assert neighbours.scope(packed("2a00:1450::1"), GATEWAY) == "wan"
+
+
+def test_addresses_that_a_device_told_its_neighbours_are_its_own() -> None:
+    neighbours = learned()
+    for number in range(5):
+        ip = f"2001:db8:{number:x}:1::21"
+        neighbours.said(Reading("ndp", {"kind": "na", "mac": LAPTOP_MAC, "ip": ip, "router": False}), LAPTOP, 1.0)
+        neighbours.carries(LAPTOP, packed(ip))
+    assert neighbours.scope(packed("2001:db8:4:1::21"), LAPTOP) == "lan"
+
+
+@pytest.mark.parametrize("ip", ["fe80::1", "fd00::1", "2001:db8:1:1::1"])
+def test_a_router_that_translates_ipv6_hides_who(ip: str) -> None:
+    """NAT66, or a proxy in the router: the stranger has the router's own address, and is told as coming through it."""
+    neighbours = learned()
+    for own in ("fe80::1", "fd00::1", "2001:db8:1:1::1"):
+        neighbours.said(Reading("ndp", {"kind": "na", "mac": GATEWAY_MAC, "ip": own, "router": True}), GATEWAY, 1.0)
+    peer = neighbours.peer(1, packed(ip), 50000, GATEWAY)
+    assert (peer.scope, peer.device, peer.mac) == ("gateway", None, None)
+    assert neighbours.scope(packed("fd00::99"), GATEWAY) == "wan", "a prefix that it translates (RFC 6296) is outside"
+    assert neighbours.scope(packed("fd00::99"), LAPTOP) == "lan"
