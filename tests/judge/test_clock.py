@@ -1,4 +1,4 @@
-"""Hours and the clock on the wall in a viewing that goes on: daylight saving, midnight, a clock that is set."""
+"""Hours and the clock on the wall in a viewing that goes on: daylight saving, midnight, a clock that is set.
 
 Packet time: the guard's own clock runs from 100; `offset_s` is what lies between it and the clock on the wall.
 """
