@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from camguard.detect.newest import Newest
 from camguard.events import SYN, TCP, UDP, Finding, FlowCount, Peer
 from camguard.track import Flow
 
@@ -40,7 +41,7 @@ class _Camera:
 
     def __init__(self, at: float) -> None:
         self.first_at = self.day_at = at
-        self.known: OrderedDict[str, float] = OrderedDict()
+        self.known: Newest[str, float] = Newest(KNOWN_MAX)
         self.said = {True: 0, False: 0}
         self.more = 0
 
@@ -65,7 +66,7 @@ class Destinations:
         self._camera_of, self._peer_of, self._domain_of = camera_of, peer_of, domain_of
         self._learn_s, self._wait_s, self._most = learn_s, wait_s, {True: many, False: few}
         self._cameras: dict[str, _Camera] = {}
-        self._met: dict[int, OrderedDict[bytes, float]] = {}
+        self._met: dict[int, Newest[bytes, float]] = {}
         self._waiting: OrderedDict[tuple[int, bytes], tuple[Flow, float]] = OrderedDict()
         self._new: dict[tuple[str, str], float] = {}
         self.counters = {"destinations-evicted": 0}
@@ -78,17 +79,14 @@ class Destinations:
         """What one connection did since the last tick."""
         met = self._met.get(flow.host)
         if met is None:
-            met = self._met[flow.host] = OrderedDict()
+            met = self._met[flow.host] = Newest(MET_MAX)
             self._camera(self._camera_of(flow.host), now)
         mark = flow.peer if flow.peer_port not in NAME_PORTS else flow.peer + b"names"
         if now - met.get(mark, float("-inf")) < LOOKED_AT_S or not _talks(flow, count):
             return
         if len(self._waiting) >= WAITING_MAX:
             return  # seen again in a second, if it is more than a moment's
-        met.pop(mark, None)
-        if len(met) >= MET_MAX:
-            met.popitem(last=False)
-        met[mark] = now
+        met.put(mark, now)
         self._waiting[(flow.host, mark)] = flow, now
 
     def tick(self, now: float) -> list[Finding]:
@@ -159,10 +157,7 @@ class Destinations:
         if place.key in camera.known:
             camera.known.move_to_end(place.key)
             return []
-        if len(camera.known) >= KNOWN_MAX:
-            camera.known.popitem(last=False)
-            self.counters["destinations-evicted"] += 1
-        camera.known[place.key] = at
+        self.counters["destinations-evicted"] += camera.known.put(place.key, at)
         self._new[(name, place.key)] = at
         if camera.said[place.named] >= self._most[place.named]:
             camera.more += 1

@@ -11,11 +11,11 @@ Exposures (for the record), and a Finding "exposed-port" when one opens and when
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from camguard.detect.newest import Newest
 from camguard.detect.services import Service, Services
 from camguard.events import ACK, TCP, UDP, Exposure, Finding, Peer
 from camguard.track import Flow
@@ -88,9 +88,9 @@ class Exposures:
         self._margin_s, self._own_s = margin_s, own_s
         self._services = Services(learn_s)
         self._open: dict[Key, _Open] = {}
-        self._asked: OrderedDict[tuple[bytes, object, object], _Asked] = OrderedDict()
-        self._accepted: OrderedDict[bytes, _Accepted] = OrderedDict()
-        self._own_ports: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._asked: Newest[tuple[bytes, object, object], _Asked] = Newest(ASKED_MAX)
+        self._accepted: Newest[bytes, _Accepted] = Newest(ACCEPTED_MAX)
+        self._own_ports: Newest[tuple[str, int], float] = Newest(OWN_PORTS_MAX)
         self._began_at: float | None = None
         self.counters = self._services.counters
         self.counters["exposures-refused"] = 0
@@ -126,13 +126,13 @@ class Exposures:
         """A reading of a camera's connection; "upnp" counts where the camera asks, at home."""
         camera = self._camera_of(flow.host)
         if what in AGREED and flow.proto == UDP:
-            _put(self._own_ports, (camera, flow.host_port), now, OWN_PORTS_MAX)
+            self._own_ports.put((camera, flow.host_port), now)
         if what != "upnp" or camera_serves or self._peer_of(flow).scope not in ("lan", "gateway"):
             return []
         asked = (flow.key, detail["transport"], detail["internal_port"])
         if detail["granted"] is None:
             if detail["op"] == "add":
-                _put(self._asked, asked, _Asked(flow, now, detail), ASKED_MAX)
+                self._asked.put(asked, _Asked(flow, now, detail))
             return []
         self._asked.pop(asked, None)
         return self._mapping(camera, "upnp-mapping", detail, None, now)
@@ -201,7 +201,7 @@ class Exposures:
         self._services.looks(camera)
         self._began_at = now if self._began_at is None else self._began_at
         if flow.proto == UDP and (flow.first_up or flow.was_running):
-            _put(self._own_ports, (camera, flow.host_port), now, OWN_PORTS_MAX)
+            self._own_ports.put((camera, flow.host_port), now)
             return []
         out: Told = []
         accepted = self._accepted.get(flow.key)
@@ -209,7 +209,7 @@ class Exposures:
             if not self._is_accepted(camera, flow, now):
                 return []
             accepted = _Accepted()
-            _put(self._accepted, flow.key, accepted, ACCEPTED_MAX)
+            self._accepted.put(flow.key, accepted)
             out = self._came_in(camera, flow, accepted, now)
         elif accepted.keeps and (kept := self._open.get(accepted.keeps)):
             kept.last_at = now
@@ -334,11 +334,3 @@ def _transports(detail: Detail) -> tuple[Transport, ...]:
 
 def _int(value: object, default: int = 0) -> int:
     return value if isinstance(value, int) else default
-
-
-def _put(table: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
-    """Puts it in as the newest; the oldest goes where the table is full."""
-    table.pop(key, None)
-    if len(table) >= most:
-        table.popitem(last=False)
-    table[key] = value

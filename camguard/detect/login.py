@@ -12,10 +12,10 @@ ended; out: Logins, not judged yet, their times on the guard's own clock.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from camguard.detect.newest import Newest
 from camguard.events import TCP, Login, Outcome, Peer, unpack_key
 from camguard.track import DEAF, Flow
 
@@ -28,8 +28,6 @@ USUAL_DOORS = {
     **{21: "ftp", 22: "ssh", 2222: "ssh", 23: "telnet", 2323: "telnet"},
 }
 SESSIONS = frozenset({"telnet", "ftp", "ssh"})
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class _Asked(NamedTuple):
@@ -55,11 +53,11 @@ class Logins:
     ) -> None:
         self._camera_of, self._peer_of = camera_of, peer_of
         self._answer_s, self._same_s, self._unread_s = answer_s, same_s, unread_s
-        self._asked: OrderedDict[tuple[bytes, int], _Asked] = OrderedDict()
-        self._ending: OrderedDict[bytes, _Asked] = OrderedDict()
-        self._believed: OrderedDict[tuple[object, ...], float] = OrderedDict()
-        self._doors: OrderedDict[tuple[int, int], str] = OrderedDict()
-        self._unread: OrderedDict[tuple[int, int, bytes], float] = OrderedDict()
+        self._asked: Newest[tuple[bytes, int], _Asked] = Newest(ASKED_MAX)
+        self._ending: Newest[bytes, _Asked] = Newest(ASKED_MAX)
+        self._believed: Newest[tuple[object, ...], float] = Newest(KNOWN_MAX)
+        self._doors: Newest[tuple[int, int], str] = Newest(DOORS_MAX)
+        self._unread: Newest[tuple[int, int, bytes], float] = Newest(KNOWN_MAX)
         self._number = 0
         self.counters = {"logins-evicted": 0}
 
@@ -70,14 +68,10 @@ class Logins:
         self._ending.pop(flow.key, None)
         if detail["outcome"] is None and detail.get("unanswered"):
             self._asked.pop(key, None)
-            self.counters["logins-evicted"] += len(self._ending) >= ASKED_MAX
-            _keep(self._ending, flow.key, _Asked(flow, now, detail), ASKED_MAX)
+            self.counters["logins-evicted"] += self._ending.put(flow.key, _Asked(flow, now, detail))
             return []
         if detail["outcome"] is None:
-            if len(self._asked) >= ASKED_MAX:
-                self._asked.popitem(last=False)
-                self.counters["logins-evicted"] += 1
-            self._asked[key] = _Asked(flow, now, detail)
+            self.counters["logins-evicted"] += self._asked.put(key, _Asked(flow, now, detail))
             return []
         self._asked.pop(key, None)
         if detail["outcome"] == "challenge":
@@ -108,7 +102,7 @@ class Logins:
         """The camera answers such talk on this port: a door at which one can log in."""
         door = (flow.host, flow.host_port)
         if self._doors.get(door) is None or service in ("rtsp", "onvif"):
-            _keep(self._doors, door, service, DOORS_MAX)
+            self._doors.put(door, service)
 
     def counted(self, flow: Flow, now: float) -> list[Login]:
         """A connection that ended: what that says of a login, and if not a word was handed up at a door, that nobody
@@ -126,7 +120,7 @@ class Logins:
         flow.talk = DEAF  # told, or part of what was told
         if now - self._unread.get(key, -self._unread_s) < self._unread_s:
             return []
-        _keep(self._unread, key, now, KNOWN_MAX)
+        self._unread.put(key, now)
         return [self._login(flow, {"service": service}, "unknown", now)]
 
     def tick(self, now: float) -> list[Login]:
@@ -142,11 +136,11 @@ class Logins:
 
     def drop(self, hosts: set[int]) -> None:
         """These numbers mean other cameras now."""
-        tables: tuple[OrderedDict[Any, Any], ...] = (self._believed, self._doors, self._unread)
+        tables: tuple[Newest[Any, Any], ...] = (self._believed, self._doors, self._unread)
         for table in tables:
             for known in [known for known in table if _host_of(known) in hosts]:
                 del table[known]
-        waiting: tuple[OrderedDict[Any, _Asked], ...] = (self._asked, self._ending)
+        waiting: tuple[Newest[Any, _Asked], ...] = (self._asked, self._ending)
         for asked in waiting:
             for key in [key for key, one in asked.items() if one.flow.host in hosts]:
                 del asked[key]
@@ -163,8 +157,8 @@ class Logins:
             self._believed.pop(here, None)
             self._believed.pop(around, None)
         elif outcome == "success":
-            _keep(self._believed, here, now, KNOWN_MAX)
-            _keep(self._believed, around, now, KNOWN_MAX)
+            self._believed.put(here, now)
+            self._believed.put(around, now)
         return [] if again and outcome != "failure" else [self._login(flow, detail, outcome, now)]
 
     def _login(self, flow: Flow, detail: Mapping[str, object], outcome: Outcome, now: float) -> Login:
@@ -189,14 +183,6 @@ class Logins:
 def _host_of(key: tuple[object, ...]) -> object:
     """The camera's number: it stands in front, by itself or in the packed key of a connection."""
     return unpack_key(key[0]).host if isinstance(key[0], bytes) else key[0]
-
-
-def _keep(table: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
-    """Puts it in as the newest; the oldest goes where the table is full."""
-    table.pop(key, None)
-    if len(table) >= most:
-        table.popitem(last=False)
-    table[key] = value
 
 
 def _text(value: object) -> str | None:

@@ -10,8 +10,9 @@ import ipaddress
 import re
 from collections import deque
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol
 
+from camguard.detect.newest import Newest
 from camguard.events import StreamClass
 from camguard.track import Flow
 
@@ -20,8 +21,6 @@ WEAK = frozenset({"http", "tls", "quic", "dtls", "stun"})
 PIECES_MAX, CALLERS_MAX = 2048, 1024
 RELAYED_MAX = 3  # addresses behind one relay that are named
 Ends = tuple[int, bytes]
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 class Read(Protocol):
@@ -125,12 +124,12 @@ class Pieces:
     ) -> None:
         self._pictures_s, self._rare_s, self._apart_s = pictures_s, rare_s, apart_s
         self._sent, self._sent_s, self._hls_s = sent, sent_s, hls_s
-        self._seen: dict[tuple[Ends, str], deque[float]] = {}
-        self._paths: dict[bytes, str] = {}
+        self._seen: Newest[tuple[Ends, str], deque[float]] = Newest(PIECES_MAX)
+        self._paths: Newest[bytes, str] = Newest(CALLERS_MAX)
 
     def asked(self, flow: Flow, detail: Mapping[str, object]) -> None:
         """What was asked for last on this connection (http): the next piece is this."""
-        _put(self._paths, flow.key, str(detail.get("path") or ""))
+        self._paths.put(flow.key, str(detail.get("path") or ""))
 
     def forget(self, key: bytes) -> None:
         """The connection is gone."""
@@ -172,12 +171,10 @@ class Pieces:
         return Said("hls", "stream", "now", f"{words} video in segments (HLS)", True)
 
     def _add(self, ends: Ends, kind: str, most: int, now: float, apart_s: float = 0.0) -> deque[float]:
-        times = self._seen.pop((ends, kind), None) or deque(maxlen=most)
+        times = self._seen.get((ends, kind)) or deque(maxlen=most)
         if not times or now - times[-1] >= apart_s:
             times.append(now)
-        if len(self._seen) >= PIECES_MAX:
-            del self._seen[next(iter(self._seen))]
-        self._seen[(ends, kind)] = times  # the one that was used last comes last
+        self._seen.put((ends, kind), times)
         return times
 
 
@@ -188,23 +185,21 @@ class Callers:
 
     def __init__(self, *, called_s: float = 60.0) -> None:
         self._called_s = called_s
-        self._called: dict[Ends, float] = {}
-        self._ready: dict[bytes, float] = {}
-        self._relayed: dict[bytes, dict[str, bool]] = {}
+        self._called: Newest[Ends, float] = Newest(CALLERS_MAX)
+        self._ready: Newest[bytes, float] = Newest(CALLERS_MAX)
+        self._relayed: Newest[bytes, dict[str, bool]] = Newest(CALLERS_MAX)
 
     def heard(self, flow: Flow, up: bool, reading: Read, now: float) -> None:
         """A STUN or P2P reading; `up`: the camera said it."""
         detail, event = reading.detail, reading.detail.get("event")
         ip = _ip(detail.get("peer"))
         if event == "ready" or detail.get("role"):  # only the two ends of a call have a role (RFC 8445 section 6.1.1)
-            self._ready.pop(flow.key, None)
-            _put(self._ready, flow.key, now)
+            self._ready.put(flow.key, now)
         if event == "punch-to":
             if ip and not up:
-                self._called.pop((flow.host, ip.packed), None)
-                _put(self._called, (flow.host, ip.packed), now)
+                self._called.put((flow.host, ip.packed), now)
         elif ip and (reading.what == "stun" or event == "relay"):
-            _put(self._relayed, flow.key, known := self._relayed.get(flow.key, {}))
+            self._relayed.put(flow.key, known := self._relayed.get(flow.key, {}))
             if len(known) < RELAYED_MAX or str(ip) in known:
                 known[str(ip)] = known.get(str(ip), False) or detail.get("method") != "create-permission"
 
@@ -229,12 +224,6 @@ class Callers:
         """The connection is gone."""
         self._relayed.pop(key, None)
         self._ready.pop(key, None)
-
-
-def _put(table: dict[_K, _V], key: _K, value: _V) -> None:
-    if len(table) >= CALLERS_MAX and key not in table:
-        del table[next(iter(table))]
-    table[key] = value
 
 
 def _ip(text: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

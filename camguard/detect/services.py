@@ -5,10 +5,10 @@ that are given out by chance (RFC 6335 section 6; Linux' ip_local_port_range) ch
 transfer: those from 49152 up are never new, those from 32768 up when a second connection uses them later.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from camguard.detect.newest import Newest
 from camguard.track import Flow
 
 SERVICES_MAX = 256  # of one camera
@@ -34,7 +34,7 @@ class Services:
     def __init__(self, learn_s: float) -> None:
         self._learn_s = learn_s
         self._known: dict[str, _Known] = {}
-        self._chance: OrderedDict[tuple[str, int], tuple[bytes, float]] = OrderedDict()
+        self._chance: Newest[tuple[str, int], tuple[bytes, float]] = Newest(CHANCE_MAX)
         self._looked: set[str] = set()
         self._look_at: float | None = None
         self.counters = {"services-refused": 0}
@@ -102,8 +102,6 @@ class Services:
         place = (camera, flow.host_port)
         before = self._chance.get(place)
         if before is None:
-            if len(self._chance) >= CHANCE_MAX:
-                self._chance.popitem(last=False)
-            self._chance[place] = (flow.key, now)
+            self._chance.put(place, (flow.key, now))
             return True
         return flow.host_port >= DYNAMIC_PORT or before[0] == flow.key or now - before[1] < LOOK_S

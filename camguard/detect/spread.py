@@ -2,9 +2,9 @@
 that it opened; out: numbers. Pure; every table capped.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator
 
+from camguard.detect.newest import Newest
 from camguard.track import Flow
 
 #: Addresses that half a window remembers; further ones are only counted.
@@ -60,21 +60,13 @@ class Ports:
     __slots__ = ("_tried",)
 
     def __init__(self) -> None:
-        self._tried: OrderedDict[bytes, tuple[Flow, OrderedDict[int, float]]] = OrderedDict()
+        self._tried: Newest[bytes, tuple[Flow, Newest[int, float]]] = Newest(TRIED_MAX)
 
     def add(self, flow: Flow, at: float) -> None:
         """A connection without an answer so far."""
-        known = self._tried.get(flow.peer)
-        if known is None:
-            if len(self._tried) >= TRIED_MAX:
-                self._tried.popitem(last=False)
-            known = self._tried[flow.peer] = flow, OrderedDict()
-        self._tried.move_to_end(flow.peer)
-        ports = known[1]
-        ports.pop(flow.peer_port, None)
-        if len(ports) >= TRIED_PORTS_MAX:
-            ports.popitem(last=False)
-        ports[flow.peer_port] = at
+        known = self._tried.get(flow.peer) or (flow, Newest(TRIED_PORTS_MAX))
+        known[1].put(flow.peer_port, at)
+        self._tried.put(flow.peer, known)
 
     def tried(self, least: int, now: float) -> Iterator[tuple[Flow, int, float]]:
         """A connection to each address of which `least` ports and more were tried in the last `TRIED_S`, how many they
