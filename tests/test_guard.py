@@ -621,6 +621,17 @@ def test_a_guess_is_not_the_viewer_that_watching_means() -> None:
     assert [one.verdict for one in logins([e for item in own for e in guard.feed(item)])] == ["expected"]
 
 
+def test_while_the_owner_watches_a_guess_that_works_is_told() -> None:
+    guard, _ = run(HOME, [], until=101.0)
+    guard.decide(Wish("w1", "terminal, anna", "watching"), 1, 102.0)
+    events = []
+    for number in range(4):
+        for item in http_login(103.2 + number, CANARY, "401 No" if number < 3 else "200 OK", port=50001 + number):
+            events += guard.feed(item)
+    assert [one.verdict for one in logins(events)] == ["unexpected"] * 4
+    assert [(one.type, one.severity) for one in alerts(events)][-2:-1] == [("brute-force", "critical")]
+
+
 def test_a_flood_then_a_login_that_cannot_be_read_is_told() -> None:
     before = Connection(key_of(), first_at=100.0).second(100.5, up=10)
     flooded = Connection(key_of(host_port=80, peer_port=50007), first_at=103.2, first_up=False)

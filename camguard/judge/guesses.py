@@ -72,11 +72,16 @@ class Guesses:
         """How many guesses came from sources that have too few each to be guessing alone."""
         return self._few[camera]
 
-    def spread(self, camera: str) -> Tries | None:
-        """All guesses from such sources, where together they have enough; looks at every source, so ask seldom."""
+    def spread(self, camera: str, *, outside: bool | None = None) -> Tries | None:
+        """All guesses from such sources, where together they have enough; looks at every source, so ask seldom.
+        `outside`: only those from networks outside, or only those from home."""
         if self._few[camera] < GUESSING:
             return None
-        few = [tries for (known, _), tries in self._tries.items() if known == camera and tries.count < GUESSING]
+        few = [
+            tries
+            for (known, source), tries in self._tries.items()
+            if known == camera and tries.count < GUESSING and outside in (None, "/" in source)
+        ]
         count = sum(tries.count for tries in few)
         if count < GUESSING or len(few) < 2:
             return None

@@ -100,7 +100,7 @@ class Judge:
         for login in logins:
             verdict = self._rules.judge_login(login, self._wall(now))
             if verdict.word == "unexpected":
-                worked = login.outcome == "success"
+                worked = login.outcome == "success" and not self._logins.guessed(login)
                 excuse = self._permissions.excuses_login(login.camera, login.peer, now, worked=worked)
                 verdict = Verdict("expected", excuse) if excuse else verdict
             alerts = self._logins.judged(login, verdict, now)

@@ -3,7 +3,8 @@
 One alert a matter: a camera, a type, a source (a device at home, a network outside). Told are
 - an unexpected login that worked (critical from outside), one of which nobody knows whether it worked, a wrong one;
 - guessing (guesses.py), and, critical, a success after three wrong tries;
-- the owner's own device that tries an old password again and again, once a day;
+- the owner's own device that tries an old password again and again, once a day; one that tries many names, or as fast
+  as only a program guesses, is told like anybody;
 - a maker's default password that works, whoever used it: one alert until a day has passed without.
 A login that worked is told `hold_s` later, and not at all where its viewer is told of by then: to log in is how one
 begins to watch. Times are on the guard's clock.
@@ -12,7 +13,7 @@ begins to watch. Times are on the guard's clock.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from camguard.events import Alert, Login, Peer
@@ -23,6 +24,9 @@ MATTERS_MAX = 2048
 HELD_MAX = 512
 #: Logins that did not work, of one camera in one minute, that are kept one by one.
 LISTED_MAX = 120
+#: Names that an old password is not tried with, and tries in a minute that no forgotten program makes.
+NAMES_TRIED, FAST = 4, 120
+GUESSES = "it tries one login after the other"
 SEVERITIES = {"info": 0, "warning": 1, "critical": 2}
 TYPES = ("remote-login", "lan-login", "brute-force", "stale-password", "default-password")
 Severity = Literal["info", "warning", "critical"]
@@ -38,12 +42,17 @@ class _Matter:
 
 @dataclass(slots=True)
 class _Stale:
-    """Failures of a device of which logins are expected."""
+    """Failures of a device of which logins are expected. `minute_at`, `fast`: those of a minute; `guesses`: they are no
+    old password."""
 
     count: int
     first_at: float
     last_at: float
     told_at: float | None = None
+    users: set[str] = field(default_factory=set)
+    minute_at: float = float("-inf")
+    fast: int = 0
+    guesses: bool = False
 
 
 class LoginMatters:
@@ -67,6 +76,7 @@ class LoginMatters:
         self._matters: dict[Key, _Matter] = {}
         self._held: list[tuple[float, Login, Verdict]] = []
         self._stale: dict[tuple[str, str], _Stale] = {}
+        self._spread_at: dict[str, float] = {}  # when guessing from many networks was told, by camera
         self._listed: tuple[int, Counter[str]] = (-1, Counter())
         self._counters = {"login-matters-evicted": 0, "logins-not-listed": 0}
 
@@ -82,6 +92,8 @@ class LoginMatters:
         networks, wrong = alert.detail.get("networks"), alert.detail.get("wrong")
         spread = isinstance(networks, int | float) and networks > 1 and not alert.detail.get("guessed")
         whom = "*" if spread else self._whom(alert.type, alert.peer)
+        if spread:
+            self._spread_at[alert.camera] = alert.time
         self._matters[(alert.camera, alert.type, whom)] = _Matter(alert, alert.time)
         worked = alert.detail.get("outcome") == "success"  # then what comes now counts anew
         if isinstance(wrong, int | float) and whom != "*" and alert.type != "stale-password" and not worked:
@@ -92,13 +104,20 @@ class LoginMatters:
     def judged(self, login: Login, verdict: Verdict, now: float) -> list[Alert]:
         """What a login with its verdict means."""
         out = self._default(login, now) if login.outcome == "success" and login.default_password else []
-        if verdict.word == "expected":
+        if verdict.word == "expected" and not self._guesses_too(login, now):
             return out + self._expected(login, now)
+        if verdict.word == "expected":
+            verdict = verdict._replace(reason=GUESSES)
         if login.outcome == "failure":
             return out + self._failed(login, verdict, now)
         if login.outcome == "unknown":
             return out + self._attempted(login, verdict, 1, now)
         return out + self._worked(login, verdict, now)
+
+    def guessed(self, login: Login) -> bool:
+        """Whether this source guessed so often that a login of it is no proof that it is the owner."""
+        tries = self._guesses.of(login.camera, login.peer)
+        return tries is not None and tries.count >= GUESSED
 
     def is_listed(self, login: Login, now: float) -> bool:
         """Whether it is kept by itself. Of a camera's failures so many a minute are; the rest only counts for the
@@ -129,15 +148,19 @@ class LoginMatters:
             excused = excuse(alert.camera or "", alert.peer) if alert.peer and alert.type in TYPES[:3] else None
             if excused:
                 out += self._close(key, now, excused)
-            elif now - matter.last_at > (self._day_s if alert.type == "default-password" else self._quiet_s):
+            elif now - matter.last_at > self._open_s(alert.type):
                 out += self._close(key, now, None)
         self._stale = {
             key: stale
             for key, stale in self._stale.items()
             if now - stale.last_at <= self._stale_s or (stale.told_at is not None and now - stale.told_at < self._day_s)
         }
+        self._spread_at = {camera: at for camera, at in self._spread_at.items() if now - at <= self._day_s}
         self._guesses.tick(now)
         return out
+
+    def _open_s(self, alert_type: str) -> float:
+        return {"default-password": self._day_s, "stale-password": self._stale_s}.get(alert_type, self._quiet_s)
 
     def is_open(self, alert: str) -> bool:
         """Whether the alert of that id is one of these and open."""
@@ -158,6 +181,21 @@ class LoginMatters:
 
     # ---- one outcome each ----
 
+    def _guesses_too(self, login: Login, now: float) -> bool:
+        """Whether a source of which logins are expected guesses: taken over, or somebody else than was meant."""
+        stale = self._stale.get((login.camera, network_of(login.peer)))
+        if stale is None or now - stale.last_at > self._stale_s or login.outcome == "unknown":
+            return False
+        if login.outcome == "failure":
+            if login.user and len(stale.users) < NAMES_TRIED:
+                stale.users.add(login.user)
+            if now - stale.minute_at > 60.0:
+                stale.minute_at, stale.fast = now, 0
+            stale.fast += 1
+            stale.guesses |= len(stale.users) >= NAMES_TRIED or stale.fast >= FAST
+            stale.last_at = now if stale.guesses else stale.last_at
+        return stale.guesses
+
     def _expected(self, login: Login, now: float) -> list[Alert]:
         """A device of the owner's: only an old password is worth a word."""
         key = (login.camera, network_of(login.peer))
@@ -170,7 +208,7 @@ class LoginMatters:
             if len(self._stale) >= MATTERS_MAX:
                 return []
             told_at = stale.told_at if stale else None
-            stale = self._stale[key] = _Stale(0, now, now, told_at)
+            stale = self._stale[key] = _Stale(0, now, now, told_at, {login.user} if login.user else set())
         stale.count, stale.last_at = stale.count + 1, now
         matter = self._matters.get((login.camera, "stale-password", key[1]))
         if matter:
@@ -189,8 +227,11 @@ class LoginMatters:
         few = self._guesses.few(login.camera)
         if tries.count < GUESSING <= few:
             spread = self._guesses.spread(login.camera) if is_news(few) else None
-            if spread or self._goes_on((login.camera, "brute-force", "*"), few, now):
-                return self._guessing(login, verdict, spread, "*", now) if spread else []
+            if spread:
+                self._spread_at[login.camera] = now
+                return self._guessing(login, verdict, spread, "*", now)
+            if self._goes_on((login.camera, "brute-force", "*"), few, now) or login.camera in self._spread_at:
+                return []  # it counts; each new network is no new matter
         many = self._matters.get((login.camera, "brute-force", "*"))
         if many and tries.count < GUESSING:  # of an earlier run, whose sources are not counted any more: it goes on
             self._goes_on((login.camera, "brute-force", "*"), many.alert.count + 1, now)
@@ -244,7 +285,7 @@ class LoginMatters:
 
     def _worked(self, login: Login, verdict: Verdict, now: float) -> list[Alert]:
         tries = self._guesses.of(login.camera, login.peer)
-        spread = self._guesses.spread(login.camera)
+        spread = self._guesses.spread(login.camera, outside=login.peer.scope == "wan" and not login.peer.device)
         self._guesses.believed(login.camera, login.peer)
         found = tries if tries and tries.count >= GUESSED else spread
         if found:
@@ -292,8 +333,9 @@ class LoginMatters:
         matter = self._matters.get(key)
         known = detail | {"service": login.service, "user": login.user, "outcome": login.outcome}
         words = f"{login.service} login{f' as {login.user}' if login.user else ''} {_LABELS[login.outcome]}"
+        gone: list[Alert] = []
         if matter is None:
-            self._room()
+            gone = self._room(now)
             name = "|".join((*key, login.id))
             alert = Alert(
                 id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
@@ -315,6 +357,11 @@ class LoginMatters:
         else:
             before = matter.alert
             graver = SEVERITIES[severity] > SEVERITIES[before.severity]
+            more = before.count + 1
+            again = login.outcome == "success" == before.detail.get("outcome") and not graver and count is None
+            if again and more & (more - 1):  # who logs in all day is told at the 1st, 2nd, 4th, 8th
+                self._matters[key] = _Matter(replace(before, count=more), now)
+                return []
             alert = replace(
                 before,
                 time=now,
@@ -322,16 +369,18 @@ class LoginMatters:
                 severity=severity if graver else before.severity,
                 evidence=(*before.evidence[-3:], words) if words not in before.evidence else before.evidence,
                 peer=login.peer,
-                count=max(count, before.count) if count else before.count + 1,
+                count=max(count, before.count) if count else more,
                 detail=before.detail | known | _at_least(before, known),
             )
         self._matters[key] = _Matter(alert, now)
-        return [alert]
+        return [*gone, alert]
 
-    def _room(self) -> None:
-        if len(self._matters) >= MATTERS_MAX:
-            del self._matters[next(iter(self._matters))]
-            self._counters["login-matters-evicted"] += 1
+    def _room(self, now: float) -> list[Alert]:
+        """Makes room in a full table: the oldest of the least grave ones is closed."""
+        if len(self._matters) < MATTERS_MAX:
+            return []
+        self._counters["login-matters-evicted"] += 1
+        return self._close(min(self._matters, key=lambda key: SEVERITIES[self._matters[key].alert.severity]), now, None)
 
     def _close(self, key: Key, now: float, settled: str | None) -> list[Alert]:
         matter = self._matters.pop(key)

@@ -86,6 +86,8 @@ def _over(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
     span = f"from {first} to {last}" if first != last else f"at {first}"
     whom = _whom(alert)
     if alert.type == "brute-force":
+        networks = _number(alert, "networks")
+        whom = whom if networks < 2 or alert.severity == "critical" else f"from {networks} different networks"
         count = max(_number(alert, "wrong"), alert.count)
         tail = "One login worked: change the password." if alert.severity == "critical" else "None worked."
         return f"No more guessing: {camera}", fit(f"{count} wrong logins {span}, {whom}.", "", tail)
@@ -93,7 +95,7 @@ def _over(alert: Alert, camera: str, zone: str) -> tuple[str, str]:
         return f"No more wrong tries: {camera}", fit(f"It was {span}, {whom}.", "", "The record is kept.")
     if alert.type == "default-password":
         return f"No more such logins: {camera}", f"A factory password worked {span}. If it is changed, all is well."
-    return f"No more logins of that kind: {camera}", fit(f"It was {span}, {whom}.", "", "The record is kept.")
+    return f"No new logins of that kind: {camera}", fit(f"It was {span}, {whom}.", "", "The record is kept.")
 
 
 def _user(alert: Alert) -> str:
@@ -112,7 +114,7 @@ def _named(alert: Alert) -> str | None:
 
 def _list(alert: Alert) -> str:
     """Why it is told: the rule that nearly allowed it, or that none does."""
-    if alert.reason.startswith("you expect"):
+    if alert.reason.startswith(("you expect", "it tries")):
         return f"{name(alert.reason, 60).capitalize()}."
     return "No rule of yours allows it." if _named(alert) else "It is not on your list."
 

@@ -178,6 +178,8 @@ def test_an_old_password_of_the_owners_device_once_a_day() -> None:
         house.login(peer=PHONE, verdict=FINE, after=1800)
     assert house.kinds() == [("stale-password", "info", "open")]
     house.wait(4000)
+    assert len(house.kinds()) == 1, "tries that are an hour apart go on"
+    house.wait(4000)
     assert house.kinds()[1:] == [("stale-password", "info", "closed")]
     for _ in range(3):
         house.login(peer=PHONE, verdict=FINE, after=60)
@@ -185,6 +187,53 @@ def test_an_old_password_of_the_owners_device_once_a_day() -> None:
     for _ in range(60):
         house.login(peer=PHONE, verdict=FINE, after=1800)
     assert house.kinds()[2:] == [("stale-password", "info", "open")]
+
+
+def test_who_is_expected_and_guesses_is_no_old_password() -> None:
+    anyone = Verdict("expected", "you expect lan")
+    names = House()
+    for number in range(40):
+        names.login(peer=LAPTOP, verdict=anyone, user=f"u{number}")
+    names.login("success", LAPTOP, anyone)
+    assert ("brute-force", "warning", "open") in names.kinds()
+    assert ("brute-force", "critical", "open") in names.kinds()
+    fast, slow = House(), House()
+    for house, after in ((fast, 0.1), (slow, 1.0)):
+        for _ in range(300):
+            house.login(peer=PHONE, verdict=FINE, after=after)
+        house.login("success", PHONE, FINE)
+    assert ("brute-force", "critical", "open") in fast.kinds(), "no forgotten program is so fast"
+    assert slow.kinds() == [("stale-password", "info", "open")]
+    slow.login(peer=PHONE, verdict=FINE)
+    assert len(slow.kinds()) == 1
+
+
+def test_who_logs_in_all_day_is_told_at_the_1st_2nd_4th_8th() -> None:
+    house = House()
+    for _ in range(100):
+        house.login("success", LAPTOP, after=180)
+    house.wait(5.0)
+    assert [alert.count for alert in house.alerts] == [1, 2, 4, 8, 16, 32, 64]
+    assert [alert.state for alert in house.alerts] == ["open", *["update"] * 6]
+    house.wait(4000)
+    assert (house.alerts[-1].state, house.alerts[-1].count) == ("closed", 100)
+
+
+def test_guesses_from_outside_are_not_those_of_a_device_at_home() -> None:
+    house = House()
+    for number in range(12):
+        house.login(peer=Peer(f"198.{number}.100.1", scope="wan"))
+    house.login("success", LAPTOP)
+    house.wait(5.0)
+    assert house.kinds()[-1] == ("lan-login", "warning", "open"), "nobody at home guessed"
+
+
+def test_slow_guesses_from_many_networks_are_one_matter_a_day() -> None:
+    house = House()
+    for number in range(36):
+        house.login(peer=Peer(f"198.{number}.100.1", scope="wan"), after=2400)
+    opened = [alert.type for alert in house.alerts if alert.state == "open"]
+    assert opened == ["remote-login"] * 8 + ["brute-force"] * 5
 
 
 def test_the_owner_who_mistypes_twice_hears_nothing() -> None:
@@ -256,8 +305,18 @@ def test_tables_are_capped() -> None:
     assert guesses.few("porch") == 0
     house = House()
     for number in range(3000):
-        house.login(peer=Peer(f"192.168.{number >> 8}.{number & 255}", scope="lan", mac=f"m{number}"), after=0.0)
+        house.login("unknown", Peer(f"192.168.{number >> 8}.{number & 255}", scope="lan", mac=f"m{number}"), after=0.0)
     assert len(house.matters.open_alerts()) <= 2048
+    states = {alert.id: alert.state for alert in house.alerts}
+    assert sum(state != "closed" for state in states.values()) == 2048, "what is pushed out is closed"
+
+
+def test_a_flood_does_not_push_out_what_is_grave() -> None:
+    house = House()
+    house.login("success", peer=STRANGER)
+    for number in range(3000):
+        house.login("unknown", Peer(f"192.168.{number >> 8}.{number & 255}", scope="lan", mac=f"m{number}"), after=0.01)
+    assert any(alert.severity == "critical" for alert in house.matters.open_alerts())
 
 
 def test_whose_guesses_are_counted_together() -> None:
