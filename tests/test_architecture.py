@@ -48,7 +48,8 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "discover": ({"capture", "config", "errors", "events", "places", "store"}, {"rich", "scapy"}),
     "wishes": ({"errors", "events"}, set()),
     "tell": (
-        {"config", "errors", "events", "judge/schedule", "options", "report", "review/weekly", "store", "wishes"},
+        {"config", "errors", "events", "judge/schedule", "judge/unseen", "options", "report", "review/weekly", "store"}
+        | {"wishes"},
         {"aiomqtt", "apprise", "apscheduler", "jeepney", "notifypy"},
     ),
     "review": ({"config", "errors", "events", "judge", "options", "places", "report", "store", "wishes"}, {"rich"}),

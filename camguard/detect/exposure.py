@@ -10,14 +10,13 @@ Exposures (for the record), and a Finding "exposed-port" when one opens and when
 - new-service: the camera answers on a port that services.py does not know. Closes in the same way.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from camguard.detect.newest import Newest
 from camguard.detect.services import Service, Services
-from camguard.events import ACK, TCP, UDP, Exposure, Finding, Peer
+from camguard.events import ACK, TCP, UDP, Exposure, Finding, Peer, id_of
 from camguard.track import Flow
 
 OPEN_MAX, ASKED_MAX, ACCEPTED_MAX, OWN_PORTS_MAX = 256, 256, 4096, 1024
@@ -290,8 +289,7 @@ class Exposures:
         if len(self._open) >= OPEN_MAX:
             self.counters["exposures-refused"] += 1
             return []
-        name = "|".join((*map(str, _key(exposure)), f"{exposure.time:.6f}"))
-        exposure = replace(exposure, id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest())
+        exposure = replace(exposure, id=id_of(*_key(exposure), f"{exposure.time:.6f}"))
         self._open[_key(exposure)] = _Open(exposure, exposure.time)
         return [exposure, replace(_finding(exposure, words, more), evidence=evidence, confidence=_sure(sure))]
 

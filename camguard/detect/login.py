@@ -11,12 +11,11 @@ ended; out: Logins, not judged yet, their times on the guard's own clock.
   are logins of unknown outcome.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from camguard.detect.newest import Newest
-from camguard.events import TCP, Login, Outcome, Peer, unpack_key
+from camguard.events import TCP, Login, Outcome, Peer, id_of, unpack_key
 from camguard.track import DEAF, Flow
 
 ASKED_MAX = 2048
@@ -164,10 +163,9 @@ class Logins:
     def _login(self, flow: Flow, detail: Mapping[str, object], outcome: Outcome, now: float) -> Login:
         self._number += 1
         camera = self._camera_of(flow.host)
-        name = f"{camera}|{now:.6f}|{self._number}"
         default = detail.get("default_password")
         return Login(
-            id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
+            id=id_of(camera, f"{now:.6f}", self._number),
             time=now,
             camera=camera,
             peer=self._peer_of(flow),

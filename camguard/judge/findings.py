@@ -8,12 +8,11 @@ after `quiet_s` of its type without a finding. What comes back within `again_s` 
 settled stays settled as long as it goes on and becomes no graver. Times are on the guard's clock.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from camguard.events import Alert, Finding, Notice
+from camguard.events import Alert, Finding, Notice, id_of
 
 MATTERS_MAX = 1024
 #: Seconds without a finding that close a matter, by type. An open door stays open until somebody says otherwise.
@@ -171,9 +170,8 @@ def notice_of(finding: Finding, time: float) -> Notice | None:
 
 
 def _alert(finding: Finding, now: float) -> Alert:
-    name = f"{finding.camera}|{finding.type}|{finding.key}|{now:.6f}"
     return Alert(
-        id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
+        id=id_of(finding.camera, finding.type, finding.key, f"{now:.6f}"),
         time=now,
         camera=finding.camera,
         type=finding.type,

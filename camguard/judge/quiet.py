@@ -6,11 +6,10 @@ guard stopped is closed where its viewer is not seen within `resume_s`; what is 
 the while and is no news, over however many connections. Times are on the guard's clock.
 """
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from camguard.events import VIEWING, Alert, Peer, Session
+from camguard.events import VIEWING, Alert, Peer, Session, id_of
 from camguard.judge.rules import Verdict
 
 MATTERS_MAX = 4096
@@ -111,9 +110,8 @@ class Matters:
             closed = next((known for known, matter in self._matters.items() if not matter.open), None)
             del self._matters[closed or next(iter(self._matters))]
             self.counters["matters-evicted"] += 1
-        name = "|".join((*key, session.id))
         alert = Alert(
-            id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
+            id=id_of(*key, session.id),
             time=now,
             camera=session.camera,
             type=key[1],

@@ -4,11 +4,11 @@ A guard that is merely plugged in hears broadcasts and its own talk with a camer
 counts is other people's unicast traffic, each direction by itself.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from camguard.events import Alert, FlowCount, Sight, unpack_key
+from camguard.events import Alert, FlowCount, Sight, id_of, unpack_key
+from camguard.judge.unseen import guard_blind
 from camguard.neighbours import is_group
 
 How = Literal["both", "up-only", "down-only", "broadcast-only", "nothing"]
@@ -90,7 +90,9 @@ class Sights:
                 continue
             blind_s = now - (alert.started if alert else since)
             if alert is None and blind_s >= self._blind_s:
-                alert = self._alerts[name] = _alert(name, how, since, now)
+                key = id_of(name, "guard-blind", f"{since:.3f}")
+                alert = guard_blind(key, how, _REASONS[how], now=now, started=since, camera=name)
+                self._alerts[name] = alert
                 out.append(alert)
             elif alert and (
                 (alert.severity == "info" and blind_s >= self._long_blind_s) or alert.detail.get("how") != how
@@ -122,24 +124,3 @@ class Sights:
             return "up-only" if up else "down-only"
         group = seen.group_at is not None and now - seen.group_at <= self._window_s
         return "broadcast-only" if group else "nothing"
-
-
-def _alert(camera: str, how: How, since: float, now: float) -> Alert:
-    name = f"{camera}|guard-blind|{since:.3f}"
-    return Alert(
-        id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
-        time=now,
-        camera=camera,
-        type="guard-blind",
-        severity="info",
-        confidence="certain",
-        reason=_REASONS[how],
-        evidence=(),
-        peer=None,
-        session=None,
-        raised=now,
-        started=since,
-        count=1,
-        state="open",
-        detail={"how": how},
-    )

@@ -7,13 +7,13 @@ time the same comes back, so that what comes and goes is one matter, counted. Ti
 seconds; alerts leave with wall-clock times, so that a set clock changes labels and no length.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from camguard.events import Alert, Interface
+from camguard.events import Alert, Interface, id_of
 from camguard.health import BAD_LOSS
+from camguard.judge.unseen import guard_blind
 
 LONG_S = 600.0  # contract.md: guard-blind of over 10 minutes is a warning
 CALM_S, CALM_MOST_S = 60.0, 3600.0  # without a bad look before it is over; doubled each time it comes back
@@ -180,21 +180,12 @@ def _told(
 
 def _alert(how: How, name: str, percent: float, at: float, offset_s: float) -> Alert:
     now = at + offset_s
-    key = f"{how}|{name}|{now:.3f}"
-    return Alert(
-        id=hashlib.blake2s(key.encode(), digest_size=5).hexdigest(),
-        time=now,
-        camera=None,
-        type="guard-blind",
-        severity="info",
-        confidence="certain",
-        reason=_REASONS[how],
-        evidence=(f"{_AT}{name}",) if name else (),
-        peer=None,
-        session=None,
-        raised=now,
+    return guard_blind(
+        id_of(how, name, f"{now:.3f}"),
+        how,
+        _REASONS[how],
+        now=now,
         started=now,
-        count=1,
-        state="open",
+        evidence=(f"{_AT}{name}",) if name else (),
         detail=_detail(how, name, percent or None),
     )

@@ -11,7 +11,6 @@ with the machine needs a moment to write again), `now` wall clock (labels only: 
 
 import asyncio
 import contextlib
-import hashlib
 import math
 import os
 import time
@@ -23,7 +22,8 @@ from typing import Any, Literal, NamedTuple
 from camguard import report, store
 from camguard.config import Secret, read_secret
 from camguard.errors import ConfigError, SinkError, StoreError
-from camguard.events import Alert
+from camguard.events import Alert, id_of
+from camguard.judge.unseen import guard_blind
 from camguard.store.delivery import Ping
 from camguard.tell.threads import Patient
 from camguard.tell.webhook import request
@@ -123,8 +123,7 @@ class Silence:
             self._sign_at = at - (waited_s if known is None else max(waited_s, now - known))
         started = now - (at - self._sign_at)
         self._update_s = _next_update_s(now - started)
-        key = hashlib.blake2s(f"{how}|{started:.3f}".encode(), digest_size=5).hexdigest()
-        self._alert = _alert(key, how, raised=now, started=started, now=now)
+        self._alert = _alert(id_of(how, f"{started:.3f}"), how, raised=now, started=started)
         return self._alert
 
     def _goes_on(self, at: float, now: float) -> Alert | None:
@@ -157,24 +156,8 @@ def _next_update_s(length_s: float) -> float:
     return due_s
 
 
-def _alert(key: str, how: How, *, raised: float, started: float, now: float) -> Alert:
-    return Alert(
-        id=key,
-        time=now,
-        camera=None,
-        type="guard-blind",
-        severity="warning",
-        confidence="certain",
-        reason=_REASONS[how],
-        evidence=(),
-        peer=None,
-        session=None,
-        raised=raised,
-        started=started,
-        count=1,
-        state="open",
-        detail={"how": how},
-    )
+def _alert(key: str, how: How, *, raised: float, started: float) -> Alert:
+    return guard_blind(key, how, _REASONS[how], now=raised, started=started, severity="warning")
 
 
 def _left(body: Mapping[str, Any]) -> Alert | None:
@@ -183,7 +166,7 @@ def _left(body: Mapping[str, Any]) -> Alert | None:
     if raised is None or started is None or not isinstance(body.get("id"), str):
         return None
     how: How = "guard-hidden" if body.get("reason") == _REASONS["guard-hidden"] else "guard-silent"
-    return _alert(body["id"], how, raised=raised, started=started, now=raised)
+    return _alert(body["id"], how, raised=raised, started=started)
 
 
 class Alive:

@@ -6,7 +6,6 @@ look; whether a report is due is read from the record each time, so that looking
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from camguard import report, store
 from camguard.errors import StoreError
-from camguard.events import Alert
+from camguard.events import Alert, id_of
 from camguard.review.weekly import Facts, days_before, facts, first_look
 from camguard.store.delivery import DeliveryReader
 from camguard.tell.threads import in_thread
@@ -120,9 +119,8 @@ def alert_of(
 ) -> dict[str, Any]:
     """The report as an alert's dict: information, about no camera."""
     title, body = report.weekly(found.week(reached, reached_at), zone)
-    key = hashlib.blake2s(f"weekly|{found.until:.0f}".encode(), digest_size=5).hexdigest()
     alert = Alert(
-        id=key,
+        id=id_of("weekly", f"{found.until:.0f}"),
         time=now,
         camera=None,
         type="weekly",

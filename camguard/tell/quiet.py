@@ -11,12 +11,12 @@ No clock, no files, no network. Judged is what is about to be sent, so what was 
 Every alert keeps its own place in the guard's store whatever is answered here.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from camguard import report
+from camguard.events import id_of
 
 HOUR_S = 3600.0
 PER_HOUR = 6
@@ -198,7 +198,7 @@ class Quiet:
             return self._send(camera, alert, now, sound=True)
         first = camera.crowd is None
         if camera.crowd is None:
-            camera.crowd = _Crowd(_id("crowd", alert["camera"], now), seen)
+            camera.crowd = _Crowd(id_of("crowd", alert["camera"], now), seen)
         camera.crowd.count += 1
         sounds = first or _sounds_again(camera.crowd.count)
         return Answer("crowd", sounds, _crowd(alert, camera.crowd, sounds))
@@ -253,10 +253,6 @@ def _time(alert: Mapping[str, Any], now: float) -> float:
         return now
 
 
-def _id(*words: object) -> str:
-    return hashlib.blake2s("|".join(map(str, words)).encode(), digest_size=5).hexdigest()
-
-
 def _crowd(alert: Mapping[str, Any], crowd: _Crowd, sounds: bool) -> dict[str, Any]:
     return dict(alert) | {
         "id": crowd.id,
@@ -279,7 +275,7 @@ def _digest(camera: str, more: _More, now: float, names: bool) -> dict[str, Any]
         "kind": "alert",
         "time": report.rfc3339(now),
         "camera": camera,
-        "id": _id("more", camera, more.since, more.count),
+        "id": id_of("more", camera, more.since, more.count),
         "type": "digest",
         "severity": more.severity,
         "title": title,
