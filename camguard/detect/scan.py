@@ -3,13 +3,16 @@ times on the guard's clock; one matter a source.
 
 A touch is a connection that the source began and that came to nothing: a SYN that was refused or ignored, or a segment
 that no connection begins with (FIN, none: RFC 9293 section 3.10.7.1), a datagram without an answer. Many distinct
-ports make a scan; one port touched often, or at many cameras, is none. Every table is capped: invented sources push out
-each other, and those told of are few.
+ports make a scan; one port touched often, or at many cameras, is none. What comes to a port from which the camera asked
+everybody (SSDP, WS-Discovery; often from a new port each time) is an answer. Every table is capped: invented sources
+push out each other, and those told of are few.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable
 
+from camguard.detect.attack import is_group
+from camguard.detect.newest import Newest
 from camguard.events import ACK, RST, SYN, TCP, UDP, Finding, FlowCount, Peer
 from camguard.track import Flow
 
@@ -17,6 +20,8 @@ from camguard.track import Flow
 SOURCES_MAX, DOORS_MAX = 1024, 16_384
 #: Doors of one source that are remembered; as many as nmap tries unasked. Further ones are only counted.
 PORTS_MAX = 1000
+#: Ports from which cameras asked everybody.
+ASKED_MAX = 1024
 #: Sources of one camera that are told of one by one within `slow_s`; the others are one matter.
 TOLD_MAX = 8
 #: After so much silence the size of a scan is known.
@@ -58,6 +63,7 @@ class Scans:
         self._ports, self._quick_s, self._slow_ports, self._slow_s = ports, quick_s, slow_ports, slow_s
         self._again_s, self._quiet_s = again_s, quiet_s
         self._sources: OrderedDict[_Key, _Source] = OrderedDict()
+        self._asked: Newest[tuple[int, int], None] = Newest(ASKED_MAX)
         self._doors = 0
         self._news: set[_Key] = set()
         self._told: dict[_Key, float] = {}
@@ -65,6 +71,8 @@ class Scans:
 
     def counted(self, flow: Flow, count: FlowCount, now: float) -> None:
         """What one connection did since the last tick."""
+        if flow.proto == UDP and count.first_up and is_group(flow.peer, count.peer_mac):
+            self._asks(flow)
         if count.first_up or not flow.host_port or not count.packets_down or flow.proto not in (TCP, UDP):
             return
         key, door = (flow.host, flow.peer), (flow.proto, flow.host_port)
@@ -75,6 +83,8 @@ class Scans:
             source = self._sources.get(key)
             if source and source.touched.pop(door, None) is not None:
                 self._doors -= 1
+            return
+        if flow.proto == UDP and (flow.host, flow.host_port) in self._asked:
             return
         self._touched(self._source(key, flow, now), door, now)
         self._news.add(key)
@@ -101,6 +111,18 @@ class Scans:
         for key in [key for key in self._sources if key[0] in hosts]:
             self._doors -= len(self._sources.pop(key).touched)
         self._told = {key: at for key, at in self._told.items() if key[0] not in hosts}
+        for port in [port for port in self._asked if port[0] in hosts]:
+            del self._asked[port]
+
+    def _asks(self, flow: Flow) -> None:
+        """The camera asks everybody from this port; answers of the same second may have been counted before."""
+        port = (flow.host, flow.host_port)
+        if port not in self._asked:
+            for (host, _), source in self._sources.items():
+                if host == flow.host and source.touched.pop((UDP, flow.host_port), False) is not False:
+                    source.tried -= 1
+                    self._doors -= 1
+        self._asked.put(port, None)
 
     def _opens(self, key: _Key, flow: Flow, now: float) -> None:
         """A door that is open: nothing by itself, but a scan that finds one has got somewhere."""

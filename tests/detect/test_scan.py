@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from camguard.detect.scan import DOORS_MAX, OTHERS, TOLD_MAX, Scans
 from camguard.events import ACK, FIN, RST, SYN, UDP, Finding, FlowCount, Peer
 from camguard.track import Flows
-from tests.detect.wire import LAPTOP, answered, camera_of, count, ip, peer_of, refused, seconds
+from tests.detect.wire import GROUP, LAPTOP, answered, camera_of, count, ip, peer_of, refused, seconds
 
 HOME = bytes((192, 168, 1, 30))
 
@@ -61,6 +61,21 @@ def test_datagrams_count_and_are_said() -> None:
     assert finding.evidence[0] == "tried 20 ports (UDP) of the camera in 1 seconds"
     answers = [one._replace(packets_up=1, payload_up=40) for one in datagrams]
     assert found([answers]) == [], "they were answered"
+
+
+def test_answers_to_what_the_camera_asked_everybody_are_no_touches() -> None:
+    """A camera that looks for the router by SSDP each minute, from a new port each time (miniupnpc does)."""
+    group = bytes((239, 255, 255, 250))
+    for first, last in ((0, 1), (1, 0)):
+        told = []
+        for port in range(40000, 40060):
+            asks = count(group, 1.0, proto=UDP, host_port=port, peer_port=1900, mac=GROUP)
+            answer = count(HOME, 1.0, proto=UDP, host_port=port, peer_port=1900, first_up=False, up=0, down=3)
+            told.append([(asks, answer)[first], (asks, answer)[last]])
+        assert found(told) == []
+    touches = [count(HOME, 1.0, proto=UDP, host_port=n, first_up=False, up=0, down=1) for n in range(39_990, 40_010)]
+    assert found([*told, touches]) == [], "ten of them"
+    assert len(found([*told, touches, scan(range(1, 6))])) == 1
 
 
 def test_scans_without_a_syn() -> None:
