@@ -314,7 +314,7 @@ class Guard:
         if reading.what == "http" and camera_serves and up:
             self._logins.speaks(flow, "http")
         out = self._judge.sessions(self._streams.heard(flow, up, reading, camera_serves, now), now)
-        opened = self._exposures.heard(flow, reading.what, reading.detail, camera_serves, now)
+        opened = self._exposures.heard(flow, reading.what, reading.detail, camera_serves, now, up=up)
         return [*out, *self._judge.findings(opened, now)]
 
     def _mapped(self, said: Reading, packet: Packet) -> list[Event]:

@@ -121,10 +121,10 @@ class Exposures:
 
     # ---- what is asked of the router ----
 
-    def heard(self, flow: Flow, what: str, detail: Detail, camera_serves: bool, now: float) -> Told:
-        """A reading of a camera's connection; "upnp" counts where the camera asks, at home."""
+    def heard(self, flow: Flow, what: str, detail: Detail, camera_serves: bool, now: float, *, up: bool) -> Told:
+        """A reading of a camera's connection, `up`: said by the camera; "upnp" counts where the camera asks, at home."""
         camera = self._camera_of(flow.host)
-        if what in AGREED and flow.proto == UDP:
+        if what in AGREED and flow.proto == UDP and up:  # anybody can send such a datagram
             self._own_ports.put((camera, flow.host_port), now)
         if what != "upnp" or camera_serves or self._peer_of(flow).scope not in ("lan", "gateway"):
             return []

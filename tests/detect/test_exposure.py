@@ -42,7 +42,7 @@ ROUTER = Flow(key_of(GATEWAY_IP, peer_port=5000), 0.0)
 
 
 def upnp(table: Exposures, detail: dict[str, Any], now: float) -> Told:
-    return table.heard(ROUTER, "upnp", detail, False, now)
+    return table.heard(ROUTER, "upnp", detail, False, now, up=detail["granted"] is None)
 
 
 def events(told: Told) -> list[tuple[str, str, int | None, int]]:
@@ -153,9 +153,9 @@ def test_whose_port_it_is() -> None:
 
 def test_only_what_the_camera_asks_at_home_counts() -> None:
     table = exposures()
-    assert table.heard(ROUTER, "upnp", mapping(), True, 1.0) == [], "somebody asks the camera"
+    assert table.heard(ROUTER, "upnp", mapping(), True, 1.0, up=False) == [], "somebody asks the camera"
     outside = Flow(key_of(STRANGER_IP, peer_port=5000), 0.0)
-    assert table.heard(outside, "upnp", mapping(), False, 1.0) == []
+    assert table.heard(outside, "upnp", mapping(), False, 1.0, up=False) == []
 
 
 # ---- connections ----
@@ -228,8 +228,10 @@ def test_hole_punching_and_ice_are_no_way_in() -> None:
     assert inbound(table, 6000, 1000.0, proto=UDP, peer="192.168.1.30", first_up=True) == []
     assert inbound(table, 6000, 1100.0, proto=UDP) == [], "the camera itself spoke to others from there"
     ice = Flow(key_of(host_port=7000, peer_port=1, proto=UDP), 0.0)
-    table.heard(ice, "stun", {}, False, 1000.0)
+    table.heard(ice, "stun", {}, False, 1000.0, up=True)
     assert inbound(table, 7000, 1001.0, proto=UDP) == []
+    table.heard(Flow(key_of(host_port=8000, peer_port=1, proto=UDP), 0.0), "stun", {}, True, 1000.0, up=False)
+    assert events(inbound(table, 8000, 1001.0, proto=UDP)), "a stranger's datagram is no agreement"
     assert events(inbound(table, 7000, 2000.0, proto=UDP, peer_port=9)), "long ago"
 
 
