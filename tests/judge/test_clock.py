@@ -103,3 +103,29 @@ def test_a_length_is_a_length_whatever_the_clock_does(jump_s: float) -> None:
             guard.offset_s += jump_s
 
     assert watched(house("UTC"), begin, 700.0, step) == [("lan-stream", "open", 10.0)]
+
+
+@pytest.mark.parametrize("at_home", [True, False])
+def test_presence_told_from_outside_is_no_part_of_a_verdict(at_home: bool) -> None:
+    """What is told by MQTT is kept for a day and used for nothing; what is used, the reason names."""
+    begin = datetime(2026, 11, 24, 12, 0, tzinfo=ZoneInfo("UTC")).timestamp()
+
+    def step(guard: Guard, after_s: float) -> None:
+        if after_s == 1.0:
+            guard.decide(Wish("w1", "mqtt, home", "presence", device="phone", home=at_home), 1, 101.0, None)
+        assert not [one for one in guard.open_sessions() if "phone" in (one.reason or "")]
+
+    assert [kind for kind, _, _ in watched(house("UTC"), begin, 60.0, step)] == ["lan-stream"]
+
+
+def test_watching_is_named_by_the_reason() -> None:
+    begin = datetime(2026, 11, 24, 12, 0, tzinfo=ZoneInfo("UTC")).timestamp()
+    reasons: set[str | None] = set()
+
+    def step(guard: Guard, after_s: float) -> None:
+        if after_s == 1.0:
+            guard.decide(Wish("w1", "terminal, anna", "watching"), 1, 101.0, None)
+        reasons.update(one.reason for one in guard.open_sessions() if one.cls == "stream")
+
+    assert watched(house("UTC"), begin, 60.0, step) == []
+    assert reasons == {"you said that you are watching (decision 1)"}
