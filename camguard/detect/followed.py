@@ -3,17 +3,23 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from camguard.detect.allday import ENDLESS_S, Pace
 from camguard.events import UDP, Confidence, Peer, Session, StreamClass
 from camguard.track import Flow
 
 #: What moves pictures or sound now: media that goes on keeps it open, and no second one opens beside it.
 LIVE = ("stream", "playback", "talk")
 EVIDENCE_MAX = 8
+#: Evidence that judge/ looks for: a rule for what goes on day and night does not cover what begins beside it.
+BESIDE = "it began beside what goes on day and night"
 
 
 @dataclass(slots=True)
 class Followed:
-    """`flow`: its main connection, `media`: those that carry its media. `spread`: over many, one after another."""
+    """`flow`: its main connection, `media`: those that carry its media. `spread`: over many, one after another.
+    `clip_like`: if it ends soon, it was a clip. `pauses`: it comes in pieces, with breaks in between. `pace`: it is a
+    change in what this connection of another session sends.
+    """
 
     id: str
     flow: Flow
@@ -28,6 +34,9 @@ class Followed:
     done_down: int = 0
     leaving: bool = False
     spread: bool = False
+    clip_like: bool = False
+    pauses: bool = False
+    pace: Pace | None = None
 
     def flows(self) -> list[Flow]:
         """All its connections, the main one first."""
@@ -39,11 +48,11 @@ class Followed:
 
     def bytes_up(self) -> int:
         """Wire bytes from the camera."""
-        return self.done_up + sum(flow.bytes_up - flow.settled_up for flow in self.flows())
+        return max(0, self.done_up + sum(flow.bytes_up - flow.settled_up for flow in self.flows()))
 
     def bytes_down(self) -> int:
         """Wire bytes to the camera."""
-        return self.done_down + sum(flow.bytes_down - flow.settled_down for flow in self.flows())
+        return max(0, self.done_down + sum(flow.bytes_down - flow.settled_down for flow in self.flows()))
 
     def forget(self, flow: Flow) -> None:
         """A connection that carried media is gone; its bytes stay."""
@@ -65,6 +74,15 @@ class Followed:
         self.protocol = protocol
         return before != (self.cls, self.confidence, self.protocol)
 
+    @property
+    def found(self) -> bool:
+        """Whether it is a viewing for all that is known, and no mere guess that it might be one."""
+        return self.cls in LIVE and self.confidence != "unsure"
+
+    def endless(self, now: float) -> bool:
+        """Whether it goes on day and night, as far as is known."""
+        return self.found and now - self.started_at >= ENDLESS_S and now - self.active_at < 5.0
+
     def over(self) -> bool:
         """The viewer took his leave, or its connections say that they are over. Media that goes on says otherwise."""
         if self.leaving or self.protocol == "rtsp":
@@ -78,6 +96,8 @@ class Followed:
         ended_at = (now if now - self.active_at < 1.0 else self.active_at) if state == "closed" else None
         span_s = max(1.0, (ended_at or now) - self.started_at)
         by_camera = self.flow.opened_by_camera
+        hours = int(span_s // 3600)
+        so_long = (f"it has sent like this for {hours} hour{'s' if hours > 1 else ''}",) if hours and self.found else ()
         return Session(
             id=self.id,
             time=now,
@@ -96,5 +116,5 @@ class Followed:
             rate_kbps=round(self.bytes_up() * 8 / 1000 / span_s),
             verdict=None,
             reason=None,
-            evidence=tuple(self.evidence),
+            evidence=(*self.evidence, *so_long),
         )

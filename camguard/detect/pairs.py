@@ -2,13 +2,15 @@
 
 Each of many short connections, or of several at a time, may look like nothing; what a camera sends to one other end is
 added up second by second and looked at as one (shape.py). The more connections there are at a time, the more pauses are
-asked for: several clips at once have some each.
+asked for: several clips at once have some each. What shows in a minute only (slow.py) is looked for here, too, over one
+connection or several.
 """
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from camguard.detect.shape import live_media
+from camguard.detect.slow import Look, Slow
 from camguard.events import TCP
 from camguard.track import HISTORY_S, Flow, Second
 
@@ -17,11 +19,13 @@ Ends = tuple[int, bytes]
 
 
 class Spread(NamedTuple):
-    """Connections of one camera to one other end that look live together, the busiest first."""
+    """Connections of one camera to one other end that look live together, the busiest first. `several`: more than one
+    carried it lately."""
 
     ends: Ends
     flows: list[Flow]
-    evidence: str
+    look: Look
+    several: bool
 
 
 @dataclass(slots=True)
@@ -39,6 +43,7 @@ class Pairs:
     def __init__(self, *, width_s: float = 1.5, longest_upload_s: float = 120.0) -> None:
         self._width_s, self._longest_upload_s = width_s, longest_upload_s
         self._pairs: dict[Ends, _Pair] = {}
+        self.slow = Slow()
 
     def add(self, flow: Flow, now: float) -> None:
         """A connection that carries no viewing sent something of weight in the second that ends `now`."""
@@ -55,9 +60,10 @@ class Pairs:
     def forget(self, ends: Ends) -> None:
         """A viewing of these ends is open."""
         self._pairs.pop(ends, None)
+        self.slow.forget(ends)
 
     def live(self, now: float) -> list[Spread]:
-        """Once a second: pairs with more than one connection that look live."""
+        """Once a second: pairs that look live."""
         out: list[Spread] = []
         for ends, pair in list(self._pairs.items()):
             if not pair.now:
@@ -69,21 +75,33 @@ class Pairs:
             pair.widths = [*pair.widths[1 - HISTORY_S :], len(flows)]
             pair.lately = {**dict(list(pair.lately.items())[-32:]), **pair.now}
             pair.now = {}
-            if len(pair.lately) > 1 and (look := self._look(pair, flows)):
-                flows.sort(key=lambda flow: flow.added_up, reverse=True)
-                out.append(Spread(ends, flows, f"{look}, over several connections"))
+            flows.sort(key=lambda flow: flow.added_up, reverse=True)
+            proto, called = _proto(flows), _called(flows)
+            several = len(pair.lately) > 1
+            slow = self.slow.add(flows[0], pair.seconds[-1], proto, called)
+            if several and (words := self._look(pair, proto, called)):
+                slow = Look(f"{words}, over several connections", "likely", now - 6.0)
+            if slow:
+                out.append(Spread(ends, flows, slow, several))
         return out
 
-    def _look(self, pair: _Pair, flows: list[Flow]) -> str | None:
+    def _look(self, pair: _Pair, proto: int, called: bool) -> str | None:
         now = pair.seconds[-1].at
-        called = all(flow.opened_by_camera is not False for flow in flows)
         return live_media(
             pair.seconds,
             now=now,
-            proto=TCP if all(flow.proto == TCP for flow in flows) else flows[0].proto,
+            proto=proto,
             may_be_upload=called and now - pair.began_at < self._longest_upload_s,
             dry_per_s=max(2.0, self._width_s * max(pair.widths[-6:])),
         )
+
+
+def _proto(flows: list[Flow]) -> int:
+    return TCP if all(flow.proto == TCP for flow in flows) else flows[0].proto
+
+
+def _called(flows: list[Flow]) -> bool:
+    return all(flow.opened_by_camera is not False for flow in flows)
 
 
 def _sum(seconds: list[Second]) -> Second:

@@ -5,7 +5,9 @@ A viewing opens
 - at once when another protocol says so, or when enough pieces came (media.py): certain;
 - when RTP or other media was read and goes on: certain, also without any signalling;
 - when the numbers of a connection look live (shape.py): likely; certain where the dialogue is RTSP; in a third of the
-  time where the other end was announced (a maker's server told the camera to call it).
+  time where the other end was announced (a maker's server told the camera to call it);
+- when a longer look says so (slow.py), or something begins beside what goes on day and night (allday.py): unsure, or
+  likely as it goes on. What is no more than this camera sends there all day (idle.py) stays unsure.
 RTSP and the RTP that its SETUP named are one viewing; two RTSP dialogues are two. Whoever turns the camera or speaks
 through it does so in the viewing that he has open, else in a session of class control or talk of his own. Uploads and
 downloads of weight that do not look live become sessions of class clip and download when they end. Times in the
@@ -16,13 +18,16 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from camguard.detect.allday import Pace, Paces, stays
 from camguard.detect.calls import MEDIA_PORTS_MAX, Call, Calls
-from camguard.detect.followed import LIVE, Followed
+from camguard.detect.followed import BESIDE, LIVE, Followed
+from camguard.detect.idle import Idle
 from camguard.detect.media import WEAK, Callers, Pieces, Read, Said, said
 from camguard.detect.pairs import Pairs
 from camguard.detect.shape import began, live_media
+from camguard.detect.slow import CLIP_MAX_S
 from camguard.detect.weight import Bursts
-from camguard.events import UDP, Confidence, Peer, Session, StreamClass
+from camguard.events import TCP, UDP, Confidence, Peer, Session, StreamClass
 from camguard.track import Flow
 
 SESSIONS_MAX = 2048
@@ -30,13 +35,16 @@ SESSIONS_MAX = 2048
 DETECTORS = frozenset({"rtsp", "rtp", "shape", "media"})
 #: Dialogues whose only purpose is live media: what looks live in them is.
 _CERTAIN = ("rtsp", "rtp", "webrtc")
+#: RTP payload types of sound (RFC 3551, table 4); video has others, most have none of their own.
+_SOUND = frozenset(range(24)) - {1, 2, 19, 20, 21, 22, 23}
 _TUNNELS = {"wireguard": "a WireGuard tunnel", "openvpn": "an OpenVPN tunnel", "ssh": "an SSH tunnel"}
 
 
 class Streams:
     """The sessions of all cameras.
 
-    `silent_s` without media ends a viewing, `over_s` where its end was said; `still_s` a clip or download.
+    `silent_s` without media ends a viewing, `over_s` where its end was said, `back_s` where the numbers told it: its
+    viewer may be back over another connection, `pause_s` where he comes and goes; `still_s` a clip or download.
     `media_floor_bytes`: payload a second from the camera that counts as media. `again_s`: what an ended viewing sends
     for so long is its tail, not a new one; `rare_s`: what comes now and then (heartbeat) may pause for so long.
     """
@@ -49,6 +57,8 @@ class Streams:
         *,
         silent_s: float = 20.0,
         over_s: float = 2.5,
+        back_s: float = 6.0,
+        pause_s: float = 60.0,
         still_s: float = 10.0,
         again_s: float = 5.0,
         rare_s: float = 180.0,
@@ -57,12 +67,16 @@ class Streams:
     ) -> None:
         self._camera_of, self._peer_of, self._wall = camera_of, peer_of, wall
         self._silent_s, self._over_s, self._still_s, self._again_s = silent_s, over_s, still_s, again_s
-        self._rare_s, self._media_floor_bytes = rare_s, media_floor_bytes
+        self._rare_s, self._media_floor_bytes, self._back_s = rare_s, media_floor_bytes, back_s
+        self._pause_s = pause_s
         self._detectors = detectors
         self._talks: dict[str, Followed] = {}
         self._by_flow: dict[bytes, Followed] = {}
         self._calls, self._bursts, self._pairs = Calls(), Bursts(still_s=still_s), Pairs()
         self._pieces, self._callers = Pieces(rare_s=rare_s), Callers()
+        self._idle, self._paces = Idle(peer_of), Paces()
+        self._lately: dict[tuple[int, bytes], Followed] = {}  # the latest viewing of these ends
+        self._endless: dict[int, list[Followed]] = {}
         self._spread: dict[tuple[int, bytes], Followed] = {}
         self._going_on: dict[bytes, str] = {}
         self._just_ended: dict[bytes, float] = {}
@@ -87,12 +101,16 @@ class Streams:
             return self._granted(call, talk, f"{method} was answered 200", now)
         return []
 
-    def rtp(self, flow: Flow, now: float) -> None:
+    def rtp(self, flow: Flow, now: float, payload_type: object = None) -> None:
         """RTP was read in packets from the camera; it opens a viewing when it goes on (`counted`)."""
         webrtc = flow.protocol in ("stun", "dtls", "webrtc")
         self._name(flow, "webrtc" if webrtc else "rtp")
         if "rtp" in self._detectors:
-            self._goes_on(flow, "RTP was read in it" + (", set up as WebRTC does (STUN, DTLS)" if webrtc else ""))
+            what = "RTP with sound" if payload_type in _SOUND else "RTP"
+            words = f"{what} was read in it" + (", set up as WebRTC does (STUN, DTLS)" if webrtc else "")
+            if what == "RTP" and flow.key in self._going_on:  # sound came first, on the same connection
+                self._going_on[flow.key] = words
+            self._goes_on(flow, words)
 
     def heard(self, flow: Flow, up: bool, reading: Read, camera_serves: bool, now: float) -> list[Session]:
         """Any other reading (protocols/); `up`: the camera said it, `camera_serves`: it is the dialogue's server."""
@@ -118,16 +136,19 @@ class Streams:
     def counted(self, flow: Flow, now: float) -> list[Session]:
         """A connection has a new second in its history, or has ended."""
         out: list[Session] = []
+        self._idle.add(flow)
         talk = self._by_flow.get(flow.key) or self._join(flow)
-        if talk and talk.cls in LIVE:
-            if flow.history and flow.history[-1].at == now and flow.history[-1].up >= self._media_floor_bytes:
-                talk.active_at = now
+        sent = flow.history[-1].up if flow.history and flow.history[-1].at == now else 0
+        if talk and talk.cls in LIVE and sent >= self._media_floor_bytes:
+            talk.active_at = now
+        if talk and talk.found:
+            out = self._changes(flow, talk, now)
         elif not self._is_tail(flow, now):
-            out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now)
+            out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now) or self._signals(flow, now)
             talk = self._by_flow.get(flow.key)
             self._pairs.add(flow, now)
         if flow.closed:
-            if talk and talk.over() and not out:
+            if talk and talk.over() and not out and not self._may_come_back(talk):
                 out += self._close(talk, now)
             elif talk:
                 talk.forget(flow)
@@ -137,15 +158,27 @@ class Streams:
             self._pieces.forget(flow.key)
             self._bursts.forget(flow.key)
             self._calls.forget(flow.key)
+            self._paces.forget(flow.key)
         return out
 
     def tick(self, now: float) -> list[Session]:
         """Closes what fell silent."""
+        self._idle.tick(now)
+        self._endless = {}
+        for talk in self._talks.values():
+            if talk.endless(now):
+                self._endless.setdefault(talk.flow.host, []).append(talk)
         out = self._looks_live_together(now)
         for talk in list(self._talks.values()):
+            if talk.pace:  # a change ends with what it is a change in, or is no change any more
+                if not talk.pace.going_on(now) or talk.flow.key not in self._by_flow:
+                    out += self._close(talk, now)
+                continue
             patience_s = self._silent_s if talk.cls in (*LIVE, "control") else self._still_s
             patience_s = self._rare_s if talk.cls == "heartbeat" else patience_s
-            if now - talk.active_at > (self._over_s if talk.over() else patience_s):
+            patience_s = self._pause_s if talk.pauses else patience_s
+            over_s = self._back_s if self._may_come_back(talk) else self._over_s
+            if now - talk.active_at > (over_s if talk.over() else patience_s):
                 out += self._close(talk, now)
         self._just_ended = {key: at for key, at in self._just_ended.items() if now - at < self._again_s}
         return out
@@ -241,6 +274,10 @@ class Streams:
     def _looks_live(self, flow: Flow, talk: Followed | None, now: float) -> list[Session]:
         if not flow.history or flow.history[-1].at != now or flow.closed:
             return []
+        if talk is None and (back := self._came_back(flow, now)):
+            back.add("its viewer came back over another connection")
+            back.active_at, back.media[flow.key], self._by_flow[flow.key] = now, flow, back
+            return []
         last = flow.history[-1]
         going_on = self._going_on.get(flow.key)
         confidence: Confidence = "certain" if going_on or flow.protocol in _CERTAIN else "likely"
@@ -252,6 +289,12 @@ class Streams:
             evidence = None
         if evidence is None:
             return []
+        if confidence == "likely" and self._is_usual(flow, now):
+            if talk and talk.cls in LIVE:
+                return []
+            confidence, evidence = "unsure", f"{evidence}, as it sends there day and night"
+        else:
+            self._pairs.forget((flow.host, flow.peer))
         if talk:
             return self._becomes(talk, "stream", confidence, evidence, now)
         began_at = max(flow.first_at, began(flow.history) - 1.0)
@@ -267,19 +310,76 @@ class Streams:
 
     def _looks_live_together(self, now: float) -> list[Session]:
         out: list[Session] = []
-        for ends, flows, evidence in self._pairs.live(now) if "shape" in self._detectors else ():
+        for ends, flows, look, several in self._pairs.live(now) if "shape" in self._detectors else ():
             main = next((flow for flow in flows if flow.key in self._by_flow), flows[0])
             talk = self._by_flow.get(main.key)
-            if talk and talk.cls in LIVE:
+            guessed = talk is not None and talk.cls in LIVE and look.confidence == "unsure"
+            if (talk and talk.found) or guessed or self._is_usual(main, now):
                 continue
             if talk:
-                out += self._becomes(talk, "stream", "likely", evidence, now)
+                out += self._becomes(talk, "stream", look.confidence, look.evidence, now)
             else:
-                out += self._start(main, now, now - 6.0, cls="stream", confidence="likely", evidence=evidence)
+                out += self._start(
+                    main, now, look.since_at, cls="stream", confidence=look.confidence, evidence=look.evidence
+                )
             if talk := self._by_flow.get(main.key):
-                self._spread[ends], talk.spread = talk, True
-                self._pairs.forget(ends)
+                talk.clip_like, talk.pauses = look.clip_like, look.pauses
+                if several or look.pauses:
+                    self._spread[ends], talk.spread = talk, True
+                if talk.found:
+                    self._pairs.forget(ends)
         return out
+
+    def _is_usual(self, flow: Flow, now: float, *, most_kbps: float = 320.0, more: float = 1.5) -> bool:
+        """Whether what the camera sends to this place now is no more than it sends there day and night: little. Whoever
+        listens beside it doubles that."""
+        usual_kbps = self._idle.usual_kbps(flow, now)
+        if usual_kbps is None or usual_kbps > most_kbps or self._callers.announced(flow, now):
+            return False
+        return self._idle.now_kbps(flow, now) <= more * usual_kbps
+
+    def _may_come_back(self, talk: Followed) -> bool:
+        """Whether only numbers told the viewing: over one connection less, it may go on over the next."""
+        return talk.cls in LIVE and talk.confidence == "likely" and talk.flow.proto == TCP and not talk.leaving
+
+    def _came_back(self, flow: Flow, now: float) -> Followed | None:
+        """The viewing that goes on over this connection: of the same ends, at the same door, begun together with the
+        first one or when that had just ended; and this one looks live, too."""
+        talk = self._lately.get((flow.host, flow.peer)) if flow.proto == TCP else None
+        if talk is None or not self._may_come_back(talk) or len(talk.media) >= MEDIA_PORTS_MAX:
+            return None
+        other, near_s = talk.flow, self._back_s if talk.over() else 5.0
+        same_door = flow.peer_port == other.peer_port or flow.host_port == other.host_port
+        begins_at = talk.active_at if talk.over() else other.first_at
+        if not same_door or abs(flow.first_at - begins_at) > near_s:
+            return None
+        called = _may_be_upload(flow, now)
+        live = live_media(flow.history or [], now=now, proto=TCP, may_be_upload=called, window_s=2.0)
+        return talk if live else None
+
+    def _changes(self, flow: Flow, talk: Followed, now: float) -> list[Session]:
+        """A change in what goes on day and night is a session of its own beside it: a rule may excuse the one."""
+        found = self._paces.changed(flow, now)
+        if found is None or len(self._talks) >= SESSIONS_MAX or "shape" not in self._detectors:
+            return []
+        words, pace = found
+        beside = self._make(flow, now - 20.0, now, "stream", "unsure", words, pace)
+        beside.done_up, beside.done_down = flow.settled_up - flow.bytes_up, flow.settled_down - flow.bytes_down
+        beside.add(BESIDE)
+        return [self._session(beside, "open", now)]
+
+    def _signals(self, flow: Flow, now: float) -> list[Session]:
+        """Talk that begins while the camera sends day and night: who watches what a server has already shows no
+        otherwise (facts.md, section 5)."""
+        if flow.key in self._by_flow or not stays(flow, now) or "shape" not in self._detectors:
+            return []
+        if flow.host not in self._endless or self._of_viewer(flow):
+            return []
+        known = self._peer_of(flow).scope != "wan" or self._idle.knows(flow, now)
+        if known and not self._callers.announced(flow, now):
+            return []
+        words = "the camera began to talk with somebody new"
+        return self._start(flow, now, flow.first_at, cls="stream", confidence="unsure", evidence=words)
 
     def _weighs(self, flow: Flow, talk: Followed | None, now: float) -> list[Session]:
         burst = self._bursts.counted(flow, now)
@@ -312,13 +412,47 @@ class Streams:
         if len(self._talks) >= SESSIONS_MAX:
             self._refused["sessions-refused"] += 1
             return []
+        talk = self._by_flow[flow.key] = self._make(flow, started_at, now, cls, confidence, evidence)
+        tunnel = _TUNNELS.get(talk.protocol)
+        talk.add(
+            *self._callers.words(flow),
+            *([f"through {tunnel}"] if tunnel else []),
+        )
+        if cls in LIVE:
+            talk.add(*self._beside(flow, confidence, now))
+            self._lately[(flow.host, flow.peer)] = talk
+        return [self._session(talk, "open", now)]
+
+    def _make(
+        self,
+        flow: Flow,
+        started_at: float,
+        now: float,
+        cls: StreamClass,
+        confidence: Confidence,
+        evidence: str,
+        pace: Pace | None = None,
+    ) -> Followed:
         name = f"{self._camera_of(flow.host)}|{flow.key.hex()}|{self._wall(started_at):.3f}"
         session_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
-        protocol = flow.protocol or "unknown"
-        talk = Followed(session_id, flow, started_at, now, cls, confidence, protocol, [evidence])
-        talk.add(*self._callers.words(flow), *(f"through {_TUNNELS[name]}" for name in (protocol,) if name in _TUNNELS))
-        self._talks[session_id] = self._by_flow[flow.key] = talk
-        return [self._session(talk, "open", now)]
+        talk = Followed(
+            session_id, flow, started_at, now, cls, confidence, flow.protocol or "unknown", [evidence], pace=pace
+        )
+        self._talks[session_id] = talk
+        return talk
+
+    def _beside(self, flow: Flow, confidence: Confidence, now: float) -> list[str]:
+        """Whether it begins while the same place outside gets the picture day and night: a rule for that is not one for
+        this. A guess says so wherever it goes."""
+        peer = self._peer_of(flow)
+        if confidence == "certain" or peer.scope != "wan":
+            return []
+        for talk in self._endless.get(flow.host, ()):
+            if talk.flow.key != flow.key and talk.endless(now):
+                place = self._peer_of(talk.flow)
+                if confidence == "unsure" or (place.name or place.ip) == (peer.name or peer.ip):
+                    return [BESIDE]
+        return []
 
     def _becomes(
         self,
@@ -332,20 +466,31 @@ class Streams:
     ) -> list[Session]:
         talk.add(evidence)
         talk.active_at = now
+        if talk.cls not in LIVE and cls in LIVE:
+            talk.add(*self._beside(talk.flow, confidence, now))
+            self._lately[(talk.flow.host, talk.flow.peer)] = talk
         news = talk.becomes(cls, confidence, talk.flow.protocol or talk.protocol)
         return [self._session(talk, "update", now)] if news or not only_news else []
 
     def _close(self, talk: Followed, now: float) -> list[Session]:
         self._talks.pop(talk.id, None)
+        if talk.pace:
+            return [self._session(talk, "closed", now)]
         if self._spread.get((talk.flow.host, talk.flow.peer)) is talk:
             del self._spread[(talk.flow.host, talk.flow.peer)]
+        if self._lately.get((talk.flow.host, talk.flow.peer)) is talk:
+            del self._lately[(talk.flow.host, talk.flow.peer)]
         for flow in talk.flows():
             self._by_flow.pop(flow.key, None)
             self._bursts.forget(flow.key)
+            self._paces.forget(flow.key)
             self._just_ended[flow.key] = now
-        if talk.cls == "unknown":
+        guessed = talk.cls == "stream" and not talk.found and talk.clip_like
+        if talk.cls == "unknown" or (guessed and talk.active_at - talk.started_at <= CLIP_MAX_S):
             talk.cls = "download" if talk.bytes_down() > talk.bytes_up() else "clip"
             talk.confidence = "likely"
+        if talk.cls == "clip":
+            self._pairs.slow.clip(talk.flow.host, talk.active_at - talk.started_at)
         self._calls.ended(talk.flow.key, now)
         closed = self._session(talk, "closed", now)
         for flow in talk.flows():
