@@ -321,6 +321,8 @@ class Guard:
         """Somebody asked the router, by NAT-PMP or PCP, to let others in to a camera."""
         if said.what not in ("natpmp", "pcp"):
             return []
+        if said.from_server and said.detail["op"] == "delete" and not self._neighbours.may_be_router(packet.src_mac):
+            return []  # anybody at home can say that a way in is closed
         asker = ip_text(packet.dst if said.from_server else packet.src)
         camera = self._roster.camera_at(str(said.detail.get("internal_ip") or asker))
         if camera is None:

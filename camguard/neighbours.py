@@ -283,6 +283,11 @@ class Neighbours:
             device=device or (None if scope == "wan" and is_private(text) else self._devices_by_ip.get(text)),
         )
 
+    def may_be_router(self, mac: bytes) -> bool:
+        """Whether it is the way out, or nobody knows which device is."""
+        known = self._learned_macs or self._configured or self._own.routes
+        return self._is_gateway(mac) or not known or not mac
+
     def is_own(self, ip: bytes) -> bool:
         """Whether `ip` is an address of the guard's own machine."""
         return ip in self._own.ips

@@ -4,6 +4,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+from scapy.layers.l2 import ARP, Ether
 
 from camguard.events import UDP, Alert, Exposure, Finding, Notice, Wish
 from camguard.guard import Guard
@@ -17,6 +18,7 @@ from tests.traffic import (
     LAPTOP_MAC,
     Connection,
     datagram,
+    frame,
     key_of,
     run,
 )
@@ -54,6 +56,15 @@ def test_a_mapping_opens_and_its_taking_back_closes() -> None:
     alerts = [event for event in events if isinstance(event, Alert)]
     assert [(one.type, one.state) for one in alerts] == [("exposed-port", "open"), ("exposed-port", "closed")]
     assert not of(events, Finding)
+
+
+def test_only_the_router_says_that_a_way_in_is_closed() -> None:
+    arp = frame(Ether(src=GATEWAY_MAC) / ARP(op=2, hwsrc=GATEWAY_MAC, psrc=GATEWAY_IP, pdst=CAMERA_IP), 100.2)
+    forged = datagram(103.5, (LAPTOP_MAC, LAPTOP_IP, 5351), CAMERA, struct.pack(">BBHIHHI", 0, 130, 0, 1000, 0, 0, 0))
+    _, events = run(HOME, [*seen(100.1), arp, *asked(100.5, 8554, 3600), forged], until=106.0)
+    assert [one.state for one in of(events, Exposure)] == ["open"]
+    _, events = run(HOME, [*seen(100.1), arp, *asked(100.5, 8554, 3600), *asked(103.5, 0, 0)], until=106.0)
+    assert [one.state for one in of(events, Exposure)] == ["open", "closed"]
 
 
 def test_who_else_asks_for_himself_opens_nothing_of_the_cameras() -> None:
