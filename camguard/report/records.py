@@ -7,8 +7,8 @@ from typing import Any
 from camguard.events import Alert, Decision, Event, Exposure, Fact, Health, Login, Notice, Session
 from camguard.report.alerts import words
 from camguard.report.exposure import exposure_words
-from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, size, when, zone_of
-from camguard.report.who import peer_dict, who_short
+from camguard.report.text import MAX_CAMERA, clean, clock, day, duration, name, rfc3339, seconds_of, size, when, zone_of
+from camguard.report.who import peer_dict, peer_of, who_short
 
 # ---- dicts -----------------------------------------------------------------------------------------------------------
 
@@ -40,6 +40,32 @@ def as_dict(event: Event | Fact, zone: str = "UTC") -> dict[str, Any]:
         made = {"kind": "fact", "time": rfc3339(event.at), "camera": None, "what": event.what}
         made |= {"client": _end(event.client), "server": _end(event.server), "detail": dict(event.detail)}
     return {key: _clean_value(value) for key, value in made.items()}
+
+
+def alert_of(body: dict[str, Any]) -> Alert | None:
+    """The alert that `as_dict` made `body` of; None for a damaged row."""
+    same = ("id", "camera", "type", "severity", "confidence", "reason", "session", "count", "state")
+    ended = body.get("ended") or (body.get("time") if body.get("state") == "closed" else None)
+    try:
+        return Alert(
+            **{key: body[key] for key in same},
+            time=seconds_of(body["time"]),
+            raised=seconds_of(body["raised"]),
+            started=seconds_of(body["started"]),
+            evidence=tuple(body["evidence"]),
+            peer=peer_of(body["peer"]),
+            ended=None if ended is None else seconds_of(ended),
+            bytes_up=int(body.get("bytes_up") or 0),
+            detail=_detail(body.get("detail")),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _detail(kept: object) -> dict[str, str | int | float | None]:
+    if not isinstance(kept, dict):
+        return {}
+    return {str(key): value for key, value in kept.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _fields(event: object, names: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def propose(paths: Paths, named: str, *, as_json: bool = False, now: float | Non
     view = View(paths, now)
     body = alert_named(view, named)
     about_somebody(body, named)
-    alert = trial.alert_of(body)
+    alert = report.alert_of(body)
     if alert is None:
         raise ConfigError(f"alert {report.clean(named, 40)} is damaged in the record. See: camguard alerts")
     who = report.who_short(alert.peer) if alert.peer else "it"

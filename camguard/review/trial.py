@@ -55,7 +55,7 @@ class Trial(NamedTuple):
 def of_its_kind(reader: Record, alert: Alert, now: float) -> list[Alert]:
     """The alerts of the last 30 days that a permission for `alert` could be about: of its camera, and of viewers and
     logins, or of its own type; newest first, and `alert` itself."""
-    found = [alert_of(body) for body in reader.alerts(now - DAYS * DAY_S, now, alert.camera, MOST)]
+    found = [report.alert_of(body) for body in reader.alerts(now - DAYS * DAY_S, now, alert.camera, MOST)]
     kind = VIEWING_TYPES + LOGIN_TYPES if alert.type in VIEWING_TYPES + LOGIN_TYPES else (alert.type,)
     same = [one for one in found if one and one.type in kind and one.id != alert.id]
     return sorted([alert, *same], key=lambda one: -one.started)
@@ -130,26 +130,6 @@ def words(trial: Trial, camera: str, now: float, zone: str, *, lasts: bool = Tru
     if len(when) == 1:
         return f"{first}; the other was at {when[0]}"
     return f"{first}; the other {len(when)} were at {', '.join(when[:-1])} and {when[-1]}"
-
-
-def alert_of(body: dict[str, Any]) -> Alert | None:
-    """The alert that `report.as_dict` made `body` of, with what a permission asks of it; None for a damaged row."""
-    same = ("id", "camera", "type", "severity", "confidence", "reason", "session", "count", "state")
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        ended = report.seconds_of(body["ended"]) if body.get("ended") else None
-        if ended is None and body["state"] == "closed":  # of a version that did not keep it
-            ended = report.seconds_of(body["time"])
-        return Alert(
-            **{name: body[name] for name in same},
-            time=report.seconds_of(body["time"]),
-            raised=report.seconds_of(body["raised"]),
-            started=report.seconds_of(body["started"]),
-            evidence=(),
-            peer=report.peer_of(body["peer"]),
-            ended=ended,
-            detail=body["detail"] if isinstance(body.get("detail"), dict) else {},
-        )
-    return None
 
 
 def _excused(one: Alert, alert: Alert, permissions: Permissions, now: float) -> bool:

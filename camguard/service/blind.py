@@ -27,7 +27,6 @@ _REASONS: dict[How, str] = {
     "packets-lost": "packets come faster than they can be read",
     "restarted": "camguard was started again",
 }
-_AT = "at the interface "
 
 
 @dataclass(slots=True)
@@ -50,10 +49,12 @@ class Blind:
         self._open: dict[tuple[How, str], _Matter] = {}
         self._lately: dict[tuple[How, str], tuple[float, float]] = {}  # when it was over, and the calm it took
         for alert in left:
-            how = how_of(alert)
+            how = _how_of(alert)
             if how is not None and how != "restarted":
                 since = alert.started - offset_s
-                self._open[how, _interface(alert)] = _Matter(alert, since, alert.raised - offset_s, at, CALM_S)
+                self._open[how, str(alert.detail.get("interface") or "")] = _Matter(
+                    alert, since, alert.raised - offset_s, at, CALM_S
+                )
 
     def look(
         self, at: float, offset_s: float, interfaces: Sequence[Interface], lost: Mapping[str, float]
@@ -131,24 +132,11 @@ def restarted(until: float, now: float, boot: float) -> list[Alert]:
     return [opened, replace(opened, state="closed", ended=now)]
 
 
-def how_of(alert: Alert) -> How | None:
-    """What an alert of this module is about, from what the record keeps of it; None for all others."""
+def _how_of(alert: Alert) -> How | None:
+    """What an alert of this module is about; None for all others."""
     if alert.type != "guard-blind" or alert.camera is not None:
         return None
-    return next((how for how, reason in _REASONS.items() if reason == alert.reason), None)
-
-
-def with_detail(alert: Alert) -> Alert:
-    """The alert with what its words need, which the record does not keep."""
-    how = how_of(alert)
-    if how is None:
-        return alert
-    gap = alert.raised - alert.started
-    return replace(alert, detail=_detail(how, _interface(alert), gap=gap if how == "restarted" else None))
-
-
-def _interface(alert: Alert) -> str:
-    return next((fact.removeprefix(_AT) for fact in alert.evidence if fact.startswith(_AT)), "")
+    return next((how for how in _REASONS if how == alert.detail.get("how")), None)
 
 
 def _detail(
@@ -186,6 +174,6 @@ def _alert(how: How, name: str, percent: float, at: float, offset_s: float) -> A
         _REASONS[how],
         now=now,
         started=now,
-        evidence=(f"{_AT}{name}",) if name else (),
+        evidence=(f"at the interface {name}",) if name else (),
         detail=_detail(how, name, percent or None),
     )

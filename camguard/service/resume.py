@@ -8,7 +8,6 @@ from camguard import report, store
 from camguard.config import Paths
 from camguard.events import Alert, Event, Exposure
 from camguard.report.exposure import exposure_of
-from camguard.service.blind import with_detail
 from camguard.store import NAMES_DAYS, Kept, Reader, Row, Run, Store
 
 RESUME_S = 600.0  # an alert goes on when the guard was away for less
@@ -55,8 +54,8 @@ def what_was_left(opened: Store, paths: Paths, now: float) -> Left:
     until = _last_look(before, paths, now)
     reader = Reader(paths.database)
     try:
-        alerts = [_until_now(alert, now) for alert in map(alert_of, reader.open_alerts()) if alert]
-        lately = [alert for alert in map(alert_of, reader.alerts(since=now - RESUME_S)) if alert]
+        alerts = [_until_now(alert, now) for alert in map(report.alert_of, reader.open_alerts()) if alert]
+        lately = [alert for alert in map(report.alert_of, reader.alerts(since=now - RESUME_S)) if alert]
         rows = [_closed_session(body, until) for body in reader.open_sessions()]
         decisions = still_hold(reader.decisions(limit=DECISIONS))
         once = [kept.decision for kept in decisions if kept.decision.mode == "once"]
@@ -106,34 +105,6 @@ def _until_now(alert: Alert, now: float) -> Alert:
 def _closed_session(body: dict[str, Any], until: float) -> Row:
     closed = body | {"state": "closed", "ended": store.rfc3339(until), "time": store.rfc3339(until)}
     return Row("session", until, body.get("camera"), body.get("id"), "closed", closed)
-
-
-def alert_of(body: dict[str, Any]) -> Alert | None:
-    """The alert that `report.as_dict` made `body` of, as far as the contract keeps it; None for a damaged row."""
-    times = {name: store.seconds(body.get(name)) for name in ("time", "raised", "started")}
-    same = ("id", "camera", "type", "severity", "confidence", "reason", "session", "count", "state")
-    try:
-        if None in times.values():
-            return None
-        alert = Alert(
-            **{name: body[name] for name in same},
-            **times,  # type: ignore[arg-type]
-            evidence=tuple(body["evidence"]),
-            peer=report.peer_of(body["peer"]),
-            ended=store.seconds(body.get("ended")),
-            bytes_up=int(body.get("bytes_up") or 0),
-            detail=_detail(body.get("detail")),
-        )
-        return alert if alert.detail else with_detail(alert)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _detail(kept: object) -> dict[str, str | int | float | None]:
-    """What the words of the alert need; nothing where a version before this one wrote it."""
-    if not isinstance(kept, dict):
-        return {}
-    return {str(key): value for key, value in kept.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _exposure(body: dict[str, Any]) -> Exposure | None:

@@ -15,12 +15,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from camguard import store, wishes
+from camguard import report, store, wishes
 from camguard.config import Paths
 from camguard.events import Event, Notice, Wish
 from camguard.guard import Guard
 from camguard.judge.allow import DEFAULT_S
-from camguard.service.resume import alert_of
 from camguard.store import Kept, Reader, Store
 from camguard.wishes import Found, Refused
 
@@ -174,7 +173,7 @@ class Spool:
             named = [body for body in alerts if body.get("id") == wish.alert] or alerts
             if len(named) > 1:
                 return await self._refused(name, _no(wish, f"more than one alert begins with {wish.alert}"))
-            alert = alert_of(named[0]) if named else None
+            alert = report.alert_of(named[0]) if named else None
             if alert is None:
                 return await self._refused(name, _no(wish, f"there is no alert {wish.alert}"))
             wish = replace(wish, alert=alert.id)

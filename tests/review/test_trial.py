@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from camguard import report
 from camguard.events import Alert, Camera, Device, Event, Expect, Home, Login, Peer, Session
 from camguard.judge.propose import Proposal, Span
 from camguard.review import trial
@@ -173,6 +174,6 @@ def test_damaged_rows_are_left_out(store: Store) -> None:
     bodies: list[dict[str, object]] = [{"id": "q"}, made.body | {"started": "soon"}, made.body | {"peer": {"ip": 1}}]
     store.write([Row("alert", NOW, "nursery", f"q{n}", "closed", body) for n, body in enumerate(bodies)], durable=False)
     assert tried(reader, ALWAYS)[:2] == (3, 3)
-    assert trial.alert_of(
+    assert report.alert_of(
         {key: value for key, value in made.body.items() if key not in ("ended", "detail")}
     ) == replace(FORTNIGHT[2], detail={}), "of a version that did not keep them"

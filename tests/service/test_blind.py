@@ -12,7 +12,7 @@ from camguard import report, store
 from camguard.events import Alert, Interface
 from camguard.health import LOOK_S, Watch
 from camguard.service.blind import CALM_MOST_S, CALM_S, LONG_S, MATTERS_MAX, Blind, restarted
-from camguard.service.resume import alert_of, what_was_left
+from camguard.service.resume import what_was_left
 from tests.service.test_loop import Guard
 
 T = 1_795_000_000.0
@@ -184,7 +184,7 @@ def test_a_trouble_that_outlives_the_guard_goes_on_as_the_same_matter() -> None:
     before = Looks()
     before.run(60, gone=True)
     (opened,) = before.said
-    kept = alert_of(report.as_dict(opened, "UTC"))
+    kept = report.alert_of(report.as_dict(opened, "UTC"))
     assert kept is not None
     after = Looks(Blind([kept], 5.0, before.offset_s + before.at - 5.0), 5.0)
     after.offset_s = before.offset_s + before.at - 5.0
