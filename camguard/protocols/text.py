@@ -78,8 +78,10 @@ def printable(value: str, limit: int = 200) -> str:
 
 
 # A password can stand in the user part, in the query, and with some makers in the path
-# ("/user=admin&password=x&channel=1"): everything from such a word on is cut.
-_SECRET_WORD = re.compile(r"(?i)(?:pass|pwd|psw|pw=|token|auth|sess|secret|sign|key=|sid=|nonce|cookie).*", re.DOTALL)
+# ("/user=admin&password=x&channel=1"; TP-Link Tapo's session: "/stok=x/ds"): everything from such a word on is cut.
+_SECRET_WORD = re.compile(
+    r"(?i)(?:pass|pwd|psw|pw=|pas=|token|stok=|auth|sess|secret|sign|key=|sid=|nonce|cookie).*", re.DOTALL
+)
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 
 

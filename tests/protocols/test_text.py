@@ -76,6 +76,8 @@ def test_auth_scheme(value: str | None, scheme: str | None) -> None:
     [
         ("rtsp://10.0.0.5:554/stream1", "rtsp://10.0.0.5:554/stream1"),
         ("rtsp://u:p@10.0.0.5/a?b=c#d", "rtsp://10.0.0.5/a"),
+        ("/stok=0123456789abcdef/ds", "/"),
+        ("/user=admin_loginpas=x", "/user=admin_login"),
         ("*", "*"),
         ("/cam/1", "/cam/1"),
         ("rtsp://[2001:db8::1]:554/x", "rtsp://[2001:db8::1]:554/x"),
