@@ -7,13 +7,16 @@ Exposures (for the record), and a Finding "exposed-port" when one opens and when
 - inbound-port: somebody outside opened a connection that the camera accepted. One through a known mapping is that
   mapping at work. Over UDP not where the camera itself talked to others from that port within `own_s` (hole punching,
   ICE, a server that speaks again after a pause), which takes so long to know. Closes after `quiet_s` without another.
-- new-service: the camera answers on a port that services.py does not know. Closes in the same way.
+- new-service: the camera answers on a port that services.py does not know. Closes in the same way. No more than
+  information where a named device at home asked first (its owner opens the camera's page for the first time), unless it
+  is a port that bots use (attack.py).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from camguard.detect.attack import SERVICES
 from camguard.detect.newest import Newest
 from camguard.detect.services import Service, Services
 from camguard.events import ACK, TCP, UDP, Exposure, Finding, Peer, id_of
@@ -122,7 +125,7 @@ class Exposures:
     # ---- what is asked of the router ----
 
     def heard(self, flow: Flow, what: str, detail: Detail, camera_serves: bool, now: float, *, up: bool) -> Told:
-        """A reading of a camera's connection, `up`: said by the camera; "upnp" counts where the camera asks, at home."""
+        """A reading of a connection, `up`: said by the camera; "upnp" counts where the camera asks, at home."""
         camera = self._camera_of(flow.host)
         if what in AGREED and flow.proto == UDP and up:  # anybody can send such a datagram
             self._own_ports.put((camera, flow.host_port), now)
@@ -308,7 +311,7 @@ def _finding(exposure: Exposure, words: str, more: Detail | None) -> Finding:
         type="exposed-port",
         camera=camera,
         key=f"{what}|{transport}|{port}",
-        severity="warning",
+        severity="info" if _is_mild(exposure) else "warning",
         confidence="certain",
         evidence=(words,),
         peer=exposure.peer,
@@ -316,6 +319,12 @@ def _finding(exposure: Exposure, words: str, more: Detail | None) -> Finding:
         detail=detail | dict(more or {}),
         words=words,
     )
+
+
+def _is_mild(exposure: Exposure) -> bool:
+    peer = exposure.peer
+    named = peer is not None and peer.device is not None and peer.scope == "lan"
+    return exposure.what == "new-service" and named and exposure.internal_port not in SERVICES
 
 
 def _sure(sure: bool) -> Literal["certain", "likely"]:

@@ -1,5 +1,6 @@
 """Ways in to a camera: what opens one, what is no news, what closes it, and what is none. Times are packet time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -257,6 +258,14 @@ def test_a_service_that_was_not_there_before() -> None:
     assert events(table.tick(300.0 + DAY_S)) == [("closed", "new-service", None, 23)]
     assert inbound(table, 23, 301.0 + DAY_S, peer="192.168.1.30", peer_port=12) == [], "it is known now"
     assert [one[1] for one in events(inbound(table, 8080, 400.0 + DAY_S))] == ["inbound-port"], "one matter, not two"
+
+
+def test_a_new_port_that_a_named_device_asks_first_is_information() -> None:
+    laptop = replace(PEERS["192.168.1.30"], scope="lan", device="laptop")
+    table = Exposures(lambda _: "cam1", lambda _: laptop, {}.get, lambda _: False, learn_s=0.0)
+    told = [one for port in (8443, 23) for one in inbound(table, port, 1.0, peer="192.168.1.30")]
+    graver = {one.detail["internal_port"]: one.severity for one in told if isinstance(one, Finding)}
+    assert graver == {8443: "info", 23: "warning"}
 
 
 def test_what_a_restart_leaves() -> None:
