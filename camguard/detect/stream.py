@@ -14,11 +14,10 @@ downloads of weight that do not look live become sessions of class clip and down
 Sessions made here are seconds on the guard's own clock; guard.py turns them into wall-clock time.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from camguard.detect.allday import Pace, Paces, stays
+from camguard.detect.allday import Paces, stays
 from camguard.detect.calls import MEDIA_PORTS_MAX, Call, Calls
 from camguard.detect.followed import BESIDE, LIVE, Followed
 from camguard.detect.idle import Idle
@@ -26,11 +25,11 @@ from camguard.detect.media import WEAK, Callers, Pieces, Read, Said, said
 from camguard.detect.pairs import Pairs
 from camguard.detect.shape import began, live_media
 from camguard.detect.slow import CLIP_MAX_S
+from camguard.detect.talks import SESSIONS_MAX, Talks
 from camguard.detect.weight import Bursts
-from camguard.events import TCP, UDP, Confidence, Peer, Session, StreamClass
+from camguard.events import UDP, Confidence, Peer, Session, StreamClass
 from camguard.track import Flow
 
-SESSIONS_MAX = 2048
 #: What can open a viewing; tests switch one off to see that it is needed.
 DETECTORS = frozenset({"rtsp", "rtp", "shape", "media"})
 #: Dialogues whose only purpose is live media: what looks live in them is.
@@ -65,19 +64,14 @@ class Streams:
         media_floor_bytes: int = 400,
         detectors: frozenset[str] = DETECTORS,
     ) -> None:
-        self._camera_of, self._peer_of, self._wall = camera_of, peer_of, wall
+        self._camera_of, self._peer_of = camera_of, peer_of
         self._silent_s, self._over_s, self._still_s, self._again_s = silent_s, over_s, still_s, again_s
-        self._rare_s, self._media_floor_bytes, self._back_s = rare_s, media_floor_bytes, back_s
-        self._pause_s = pause_s
+        self._rare_s, self._media_floor_bytes, self._pause_s = rare_s, media_floor_bytes, pause_s
         self._detectors = detectors
-        self._talks: dict[str, Followed] = {}
-        self._by_flow: dict[bytes, Followed] = {}
+        self._talks = Talks(camera_of, peer_of, wall, back_s=back_s)
         self._calls, self._bursts, self._pairs = Calls(), Bursts(still_s=still_s), Pairs()
         self._pieces, self._callers = Pieces(rare_s=rare_s), Callers()
         self._idle, self._paces = Idle(peer_of), Paces()
-        self._lately: dict[tuple[int, bytes], Followed] = {}  # the latest viewing of these ends
-        self._endless: dict[int, list[Followed]] = {}
-        self._spread: dict[tuple[int, bytes], Followed] = {}
         self._going_on: dict[bytes, str] = {}
         self._just_ended: dict[bytes, float] = {}
         self._refused = {"sessions-refused": 0}
@@ -89,9 +83,9 @@ class Streams:
         flow.protocol = "rtsp"
         if "rtsp" not in self._detectors:
             return []
-        call = self._calls.heard(flow, detail, self._by_flow)
+        call = self._calls.heard(flow, detail, self._talks.by_flow)
         method, granted = detail.get("method"), detail.get("status") == 200
-        talk = self._by_flow.get(flow.key)
+        talk = self._talks.by_flow.get(flow.key)
         if method == "TEARDOWN" and talk:
             if granted:
                 return self._close(talk, now)
@@ -121,7 +115,7 @@ class Streams:
             fact = self._pieces.heard(flow, reading.detail, now)
         elif reading.what in ("stun", "p2p"):
             self._callers.heard(flow, up, reading, now)
-            if talk := self._by_flow.get(flow.key):
+            if talk := self._talks.by_flow.get(flow.key):
                 talk.add(*self._callers.words(flow))
         self._name(flow, fact.protocol)
         if "media" not in self._detectors or fact.opens == "no":
@@ -137,7 +131,7 @@ class Streams:
         """A connection has a new second in its history, or has ended."""
         out: list[Session] = []
         self._idle.add(flow)
-        talk = self._by_flow.get(flow.key) or self._join(flow)
+        talk = self._talks.by_flow.get(flow.key) or self._join(flow)
         sent = flow.history[-1].up if flow.history and flow.history[-1].at == now else 0
         if talk and talk.cls in LIVE and sent >= self._media_floor_bytes:
             talk.active_at = now
@@ -145,14 +139,14 @@ class Streams:
             out = self._changes(flow, talk, now)
         elif not self._is_tail(flow, now):
             out = self._looks_live(flow, talk, now) or self._weighs(flow, talk, now) or self._signals(flow, now)
-            talk = self._by_flow.get(flow.key)
+            talk = self._talks.by_flow.get(flow.key)
             self._pairs.add(flow, now)
         if flow.closed:
-            if talk and talk.over() and not out and not self._may_come_back(talk):
+            if talk and talk.over() and not out and not self._talks.may_come_back(talk):
                 out += self._close(talk, now)
             elif talk:
                 talk.forget(flow)
-            self._by_flow.pop(flow.key, None)
+            self._talks.by_flow.pop(flow.key, None)
             self._going_on.pop(flow.key, None)
             self._callers.forget(flow.key)
             self._pieces.forget(flow.key)
@@ -164,20 +158,17 @@ class Streams:
     def tick(self, now: float) -> list[Session]:
         """Closes what fell silent."""
         self._idle.tick(now)
-        self._endless = {}
-        for talk in self._talks.values():
-            if talk.endless(now):
-                self._endless.setdefault(talk.flow.host, []).append(talk)
+        self._talks.tick(now)
         out = self._looks_live_together(now)
-        for talk in list(self._talks.values()):
+        for talk in list(self._talks.open.values()):
             if talk.pace:  # a change ends with what it is a change in, or is no change any more
-                if not talk.pace.going_on(now) or talk.flow.key not in self._by_flow:
+                if not talk.pace.going_on(now) or talk.flow.key not in self._talks.by_flow:
                     out += self._close(talk, now)
                 continue
             patience_s = self._silent_s if talk.cls in (*LIVE, "control") else self._still_s
             patience_s = self._rare_s if talk.cls == "heartbeat" else patience_s
             patience_s = self._pause_s if talk.pauses else patience_s
-            over_s = self._back_s if self._may_come_back(talk) else self._over_s
+            over_s = self._talks.back_s if self._talks.may_come_back(talk) else self._over_s
             if now - talk.active_at > (over_s if talk.over() else patience_s):
                 out += self._close(talk, now)
         self._just_ended = {key: at for key, at in self._just_ended.items() if now - at < self._again_s}
@@ -187,23 +178,23 @@ class Streams:
         """Closes what these cameras have open."""
         return [
             closed
-            for talk in list(self._talks.values())
+            for talk in list(self._talks.open.values())
             if talk.flow.host in hosts
             for closed in self._close(talk, now)
         ]
 
     def open_sessions(self, now: float) -> list[Session]:
         """What is going on now."""
-        return [self._session(talk, "update", now) for talk in self._talks.values()]
+        return [self._session(talk, "update", now) for talk in self._talks.open.values()]
 
     def flows_of(self, session_id: str) -> list[Flow]:
         """The connections of a session that is open."""
-        talk = self._talks.get(session_id)
+        talk = self._talks.open.get(session_id)
         return talk.flows() if talk else []
 
     def keys(self) -> set[bytes]:
         """Connections that carry a session or a dialogue: never evicted for new ones."""
-        return set(self._by_flow) | self._calls.keys()
+        return set(self._talks.by_flow) | self._calls.keys()
 
     @property
     def counters(self) -> dict[str, int]:
@@ -227,11 +218,13 @@ class Streams:
 
     def _opens(self, flow: Flow, fact: Said, now: float) -> list[Session]:
         """Somebody was given pictures or sound, or moved the camera, and the dialogue says so."""
-        talk = self._by_flow.get(flow.key) or (self._of_viewer(flow) if fact.cls != "stream" or fact.pieces else None)
+        talk = self._talks.by_flow.get(flow.key) or (
+            self._talks.of_viewer(flow) if fact.cls != "stream" or fact.pieces else None
+        )
         cls: StreamClass = fact.cls or "stream"
         if talk is None:
             out = self._start(flow, now, now, cls=cls, confidence="certain", evidence=fact.evidence)
-            talk = self._by_flow.get(flow.key)
+            talk = self._talks.by_flow.get(flow.key)
         elif talk.cls in LIVE and cls in ("control", "heartbeat"):
             talk.add(fact.evidence)
             return []
@@ -240,13 +233,8 @@ class Streams:
         if talk and (fact.pieces or cls == "control"):
             talk.spread = True  # each step of it may come over a connection of its own
         if talk and fact.pieces:
-            self._spread[(flow.host, flow.peer)] = talk
+            self._talks.spread[(flow.host, flow.peer)] = talk
         return out
-
-    def _of_viewer(self, flow: Flow) -> Followed | None:
-        """What the same viewer has open: rather pictures and sound than anything else."""
-        open_ = [talk for talk in self._talks.values() if talk.is_of(flow.host, flow.peer)]
-        return next((talk for talk in open_ if talk.cls in LIVE), next(iter(open_), None))
 
     def _goes_on(self, flow: Flow, evidence: str) -> None:
         if len(self._going_on) < SESSIONS_MAX:
@@ -263,20 +251,20 @@ class Streams:
         """The viewing that a connection belongs to: by SETUP's ports, RTP of one viewer that began together, or one of
         the many connections of a viewing."""
         call = self._calls.serving(flow) if flow.proto == UDP else None
-        talk = self._by_flow.get(call.flow.key) if call else self._spread.get((flow.host, flow.peer))
+        talk = self._talks.by_flow.get(call.flow.key) if call else self._talks.spread.get((flow.host, flow.peer))
         if talk is None and flow.key in self._going_on and flow.proto == UDP:
-            talk = next((other for other in self._talks.values() if _began_together(other, flow)), None)
+            talk = next((other for other in self._talks.open.values() if _began_together(other, flow)), None)
         if talk and len(talk.media) < MEDIA_PORTS_MAX:
-            talk.media[flow.key] = flow
-            self._by_flow[flow.key] = talk
+            self._talks.takes(talk, flow)
         return talk
 
     def _looks_live(self, flow: Flow, talk: Followed | None, now: float) -> list[Session]:
         if not flow.history or flow.history[-1].at != now or flow.closed:
             return []
-        if talk is None and (back := self._came_back(flow, now)):
-            back.add("its viewer came back over another connection")
-            back.active_at, back.media[flow.key], self._by_flow[flow.key] = now, flow, back
+        if talk is None and (before := self._talks.went_on(flow)) and self._shape(flow, now, 2.0):
+            before.add("its viewer came back over another connection")
+            before.active_at = now
+            self._talks.takes(before, flow)
             return []
         last = flow.history[-1]
         going_on = self._going_on.get(flow.key)
@@ -300,19 +288,19 @@ class Streams:
         began_at = max(flow.first_at, began(flow.history) - 1.0)
         return self._start(flow, now, began_at, cls="stream", confidence=confidence, evidence=evidence)
 
-    def _shape(self, flow: Flow, now: float) -> str | None:
+    def _shape(self, flow: Flow, now: float, window_s: float = 6.0) -> str | None:
         """Evidence that the numbers look live."""
-        history, may_be_upload = flow.history or [], _may_be_upload(flow, now)
-        look = live_media(history, now=now, proto=flow.proto, may_be_upload=may_be_upload)
-        if look is None and self._callers.announced(flow, now):
-            look = live_media(history, now=now, proto=flow.proto, may_be_upload=may_be_upload, window_s=2.0)
+        called = _may_be_upload(flow, now)
+        look = live_media(flow.history or [], now=now, proto=flow.proto, may_be_upload=called, window_s=window_s)
+        if look is None and window_s > 2.0 and self._callers.announced(flow, now):
+            return self._shape(flow, now, 2.0)
         return look
 
     def _looks_live_together(self, now: float) -> list[Session]:
         out: list[Session] = []
         for ends, flows, look, several in self._pairs.live(now) if "shape" in self._detectors else ():
-            main = next((flow for flow in flows if flow.key in self._by_flow), flows[0])
-            talk = self._by_flow.get(main.key)
+            main = next((flow for flow in flows if flow.key in self._talks.by_flow), flows[0])
+            talk = self._talks.by_flow.get(main.key)
             guessed = talk is not None and talk.cls in LIVE and look.confidence == "unsure"
             if (talk and talk.found) or guessed or self._is_usual(main, now):
                 continue
@@ -322,10 +310,10 @@ class Streams:
                 out += self._start(
                     main, now, look.since_at, cls="stream", confidence=look.confidence, evidence=look.evidence
                 )
-            if talk := self._by_flow.get(main.key):
+            if talk := self._talks.by_flow.get(main.key):
                 talk.clip_like, talk.pauses = look.clip_like, look.pauses
                 if several or look.pauses:
-                    self._spread[ends], talk.spread = talk, True
+                    self._talks.spread[ends], talk.spread = talk, True
                 if talk.found:
                     self._pairs.forget(ends)
         return out
@@ -338,32 +326,13 @@ class Streams:
             return False
         return self._idle.now_kbps(flow, now) <= more * usual_kbps
 
-    def _may_come_back(self, talk: Followed) -> bool:
-        """Whether only numbers told the viewing: over one connection less, it may go on over the next."""
-        return talk.cls in LIVE and talk.confidence == "likely" and talk.flow.proto == TCP and not talk.leaving
-
-    def _came_back(self, flow: Flow, now: float) -> Followed | None:
-        """The viewing that goes on over this connection: of the same ends, at the same door, begun together with the
-        first one or when that had just ended; and this one looks live, too."""
-        talk = self._lately.get((flow.host, flow.peer)) if flow.proto == TCP else None
-        if talk is None or not self._may_come_back(talk) or len(talk.media) >= MEDIA_PORTS_MAX:
-            return None
-        other, near_s = talk.flow, self._back_s if talk.over() else 5.0
-        same_door = flow.peer_port == other.peer_port or flow.host_port == other.host_port
-        begins_at = talk.active_at if talk.over() else other.first_at
-        if not same_door or abs(flow.first_at - begins_at) > near_s:
-            return None
-        called = _may_be_upload(flow, now)
-        live = live_media(flow.history or [], now=now, proto=TCP, may_be_upload=called, window_s=2.0)
-        return talk if live else None
-
     def _changes(self, flow: Flow, talk: Followed, now: float) -> list[Session]:
         """A change in what goes on day and night is a session of its own beside it: a rule may excuse the one."""
         found = self._paces.changed(flow, now)
-        if found is None or len(self._talks) >= SESSIONS_MAX or "shape" not in self._detectors:
+        if found is None or self._talks.full or "shape" not in self._detectors:
             return []
         words, pace = found
-        beside = self._make(flow, now - 20.0, now, "stream", "unsure", words, pace)
+        beside = self._talks.make(flow, now - 20.0, now, "stream", "unsure", words, pace)
         beside.done_up, beside.done_down = flow.settled_up - flow.bytes_up, flow.settled_down - flow.bytes_down
         beside.add(BESIDE)
         return [self._session(beside, "open", now)]
@@ -371,9 +340,9 @@ class Streams:
     def _signals(self, flow: Flow, now: float) -> list[Session]:
         """Talk that begins while the camera sends day and night: who watches what a server has already shows no
         otherwise (facts.md, section 5)."""
-        if flow.key in self._by_flow or not stays(flow, now) or "shape" not in self._detectors:
+        if flow.key in self._talks.by_flow or not stays(flow, now) or "shape" not in self._detectors:
             return []
-        if flow.host not in self._endless or self._of_viewer(flow):
+        if not self._talks.sends_endlessly(flow.host) or self._talks.of_viewer(flow):
             return []
         known = self._peer_of(flow).scope != "wan" or self._idle.knows(flow, now)
         if known and not self._callers.announced(flow, now):
@@ -405,54 +374,17 @@ class Streams:
         confidence: Confidence,
         evidence: str,
     ) -> list[Session]:
-        if cls in LIVE and (turned := self._of_viewer(flow)) and turned.cls == "control":
+        if cls in LIVE and (turned := self._talks.of_viewer(flow)) and turned.cls == "control":
             turned.media[turned.flow.key] = turned.flow
-            turned.flow, turned.spread, self._by_flow[flow.key] = flow, False, turned
+            turned.flow, turned.spread, self._talks.by_flow[flow.key] = flow, False, turned
             return self._becomes(turned, cls, confidence, evidence, now)
-        if len(self._talks) >= SESSIONS_MAX:
+        if self._talks.full:
             self._refused["sessions-refused"] += 1
             return []
-        talk = self._by_flow[flow.key] = self._make(flow, started_at, now, cls, confidence, evidence)
+        talk = self._talks.make(flow, started_at, now, cls, confidence, evidence)
         tunnel = _TUNNELS.get(talk.protocol)
-        talk.add(
-            *self._callers.words(flow),
-            *([f"through {tunnel}"] if tunnel else []),
-        )
-        if cls in LIVE:
-            talk.add(*self._beside(flow, confidence, now))
-            self._lately[(flow.host, flow.peer)] = talk
+        talk.add(*self._callers.words(flow), *([f"through {tunnel}"] if tunnel else []))
         return [self._session(talk, "open", now)]
-
-    def _make(
-        self,
-        flow: Flow,
-        started_at: float,
-        now: float,
-        cls: StreamClass,
-        confidence: Confidence,
-        evidence: str,
-        pace: Pace | None = None,
-    ) -> Followed:
-        name = f"{self._camera_of(flow.host)}|{flow.key.hex()}|{self._wall(started_at):.3f}"
-        session_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
-        talk = Followed(
-            session_id, flow, started_at, now, cls, confidence, flow.protocol or "unknown", [evidence], pace=pace
-        )
-        self._talks[session_id] = talk
-        return talk
-
-    def _beside(self, flow: Flow, confidence: Confidence, now: float) -> list[str]:
-        """Whether it begins while the same place outside gets the picture day and night: a rule for that is not one for
-        this. A guess says so wherever it goes."""
-        peer = self._peer_of(flow)
-        if confidence == "certain" or peer.scope != "wan":
-            return []
-        for talk in self._endless.get(flow.host, ()):
-            if talk.flow.key != flow.key and talk.endless(now):
-                place = self._peer_of(talk.flow)
-                if confidence == "unsure" or (place.name or place.ip) == (peer.name or peer.ip):
-                    return [BESIDE]
-        return []
 
     def _becomes(
         self,
@@ -466,22 +398,17 @@ class Streams:
     ) -> list[Session]:
         talk.add(evidence)
         talk.active_at = now
-        if talk.cls not in LIVE and cls in LIVE:
-            talk.add(*self._beside(talk.flow, confidence, now))
-            self._lately[(talk.flow.host, talk.flow.peer)] = talk
+        was_viewing = talk.cls in LIVE
         news = talk.becomes(cls, confidence, talk.flow.protocol or talk.protocol)
+        if not was_viewing:
+            self._talks.is_viewing(talk, confidence, now)
         return [self._session(talk, "update", now)] if news or not only_news else []
 
     def _close(self, talk: Followed, now: float) -> list[Session]:
-        self._talks.pop(talk.id, None)
+        self._talks.remove(talk)
         if talk.pace:
             return [self._session(talk, "closed", now)]
-        if self._spread.get((talk.flow.host, talk.flow.peer)) is talk:
-            del self._spread[(talk.flow.host, talk.flow.peer)]
-        if self._lately.get((talk.flow.host, talk.flow.peer)) is talk:
-            del self._lately[(talk.flow.host, talk.flow.peer)]
         for flow in talk.flows():
-            self._by_flow.pop(flow.key, None)
             self._bursts.forget(flow.key)
             self._paces.forget(flow.key)
             self._just_ended[flow.key] = now
