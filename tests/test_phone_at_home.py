@@ -7,7 +7,7 @@ from types import FunctionType, ModuleType
 import pytest
 
 from camguard.capture import ledger
-from camguard.events import Alert, Camera, Device, FlowCount, Frame, Home, Own, Session, hosts_of
+from camguard.events import Alert, Camera, Device, FlowCount, Frame, Home, Own, Session, Wish, hosts_of
 from camguard.guard import Guard
 from camguard.report.alerts import words
 from tests.traffic import (
@@ -206,3 +206,21 @@ def test_a_direct_view_at_home_is_the_phones_own() -> None:
     assert handed == [one for one in view if len(one.data) > 54 or one.data[47] & 2], "all but bare acknowledgements"
     _, events = run(HOME, handed, until=104.0)
     assert [(one.verdict, one.reason) for one in sessions(events)] == [("expected", "phone is your own device")]
+
+
+@pytest.mark.parametrize(
+    ("home", "reason"),
+    [
+        (True, "your phones are at home, and none of them receives it"),
+        (False, "phone is said to be away, and may be the viewer"),
+    ],
+)
+def test_presence_told_from_outside_is_named_by_the_reason_and_excuses_nobody(home: bool, reason: str) -> None:
+    guard, _ = run(HOME, [], until=101.0)
+    guard.decide(Wish("w1", "mqtt, home", "presence", device="phone", home=home), 1, 102.0, None)
+    events: list[object] = []
+    for count in upload():
+        events += [*guard.feed(count), *guard.tick(count.at)]
+    alert = alerts(events)[0]
+    assert (alert.type, alert.state, alert.reason) == ("remote-stream", "open", reason)
+    assert "phone" in words(alert)[1].lower()

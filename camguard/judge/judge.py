@@ -15,8 +15,9 @@ from camguard.judge.findings import TYPES as FINDING_TYPES
 from camguard.judge.findings import Findings, notice_of
 from camguard.judge.login import TYPES as LOGIN_TYPES
 from camguard.judge.login import LoginMatters
+from camguard.judge.presence import Presence
 from camguard.judge.quiet import Matters
-from camguard.judge.rules import Rules, Verdict
+from camguard.judge.rules import UNKNOWN, Rules, Verdict
 from camguard.places import Places
 
 #: Alerts after which nothing about that camera is held back or learned.
@@ -52,7 +53,7 @@ class Judge:
         tables = {"domain_of": places.domain, "maker_of": places.cloud} if places else {}
         self.baseline = Baseline(wall, met=met, **tables)
         self._matters, self._permissions, self._findings = Matters(), Permissions(wall), Findings()
-        self._logins = LoginMatters(self._matters.tells_of)
+        self._logins, self._presence = LoginMatters(self._matters.tells_of), Presence()
         self._verdicts: dict[str, Verdict] = {}
         self.reload(home)
 
@@ -60,6 +61,7 @@ class Judge:
         """A changed configuration."""
         self._rules = Rules(home)
         self.baseline.reload(home)
+        self._presence.reload(home)
         self._permissions.zone = ZoneInfo(home.timezone)
         self._cameras = tuple(camera.name for camera in home.cameras)
 
@@ -128,6 +130,7 @@ class Judge:
         """What is judged anew, told again, closed. `current`: the sessions as they are now, by id; `last`: nothing
         comes after this."""
         out: list[Event] = []
+        self._presence.tick(now)
         self._permissions.tick(now)
         out += self._permissions.take_used(now)
         for session in current.values():
@@ -144,6 +147,8 @@ class Judge:
         """Makes a decision of a wish (the first event), and closes what it settles. ValueError: why not, in words."""
         if wish.do == "learn":
             return [self._learned(wish, number, now)]
+        if wish.do == "presence" and wish.device:
+            self._presence.told(wish.device, bool(wish.home), now)
         covers = self._matters.sessions_of(alert.id) if alert else frozenset()
         of_login = alert is not None and self._logins.is_open(alert.id)
         of_finding = alert is not None and self._findings.is_open(alert.id)
@@ -199,13 +204,14 @@ class Judge:
             return Verdict("expected", usual)
         before = self._verdicts.get(session.id)
         told = before is not None and before.word == "unexpected"
-        if (
-            self._phones and not told and self._phones.may_be(session, now)
-        ):  # it waits for seconds (contract.md: delays)
+        # it waits for seconds (contract.md: delays)
+        if self._phones and not told and self._phones.may_be(session, now):
             return Verdict(None, "one of your devices may be receiving it: that shows in a moment")
         if held := self.baseline.holds(session, sign=self._sign(session)):
             return Verdict(None, held, held=True)
-        return verdict
+        from_outside = session.peer.scope == "wan" and session.initiator == "camera" and verdict.reason == UNKNOWN
+        present = self._presence.reason(self._phones.at_home(now) if self._phones else ()) if from_outside else None
+        return Verdict("unexpected", present) if present else verdict
 
     def _learn(self, session: Session, verdict: Verdict, now: float) -> None:
         tainted = verdict.private or self._sign(session)

@@ -106,8 +106,8 @@ def test_a_length_is_a_length_whatever_the_clock_does(jump_s: float) -> None:
 
 
 @pytest.mark.parametrize("at_home", [True, False])
-def test_presence_told_from_outside_is_no_part_of_a_verdict(at_home: bool) -> None:
-    """What is told by MQTT is kept for a day and used for nothing; what is used, the reason names."""
+def test_presence_told_from_outside_is_no_part_of_a_verdict_about_somebody_at_home(at_home: bool) -> None:
+    """What is told by MQTT is about viewings from outside (test_presence.py); what is used, the reason names."""
     begin = datetime(2026, 11, 24, 12, 0, tzinfo=ZoneInfo("UTC")).timestamp()
 
     def step(guard: Guard, after_s: float) -> None:
