@@ -18,6 +18,7 @@ from camguard.judge.login import LoginMatters
 from camguard.judge.presence import Presence
 from camguard.judge.quiet import Matters
 from camguard.judge.rules import UNKNOWN, Rules, Verdict
+from camguard.judge.second import Seconds
 from camguard.places import Places
 
 #: Alerts after which nothing about that camera is held back or learned.
@@ -54,6 +55,7 @@ class Judge:
         self.baseline = Baseline(wall, met=met, **tables)
         self._matters, self._permissions, self._findings = Matters(), Permissions(wall), Findings()
         self._logins, self._presence = LoginMatters(self._matters.tells_of), Presence()
+        self._seconds = Seconds()
         self._verdicts: dict[str, Verdict] = {}
         self.reload(home)
 
@@ -86,7 +88,9 @@ class Judge:
         for session in sessions:
             verdict = self._verdicts[session.id] = self._verdict(session, now)
             self._learn(session, verdict, now)
-            alerts = self._matters.judged(session, verdict, self._cloud(session), now)
+            near = self._rules.private_soon(session.camera, self._wall(now))
+            sign = self._seconds.sign(session, now, private_near=near)
+            alerts = self._matters.judged(session, verdict, self._cloud(session), now, sign)
             if self._phones and verdict.word == "unexpected" and self._phones.at_home(now):
                 alerts = [replace(alert, detail=alert.detail | {"phones": "none"}) for alert in alerts]
             out += [self.told(session), *alerts]
@@ -107,6 +111,7 @@ class Judge:
                 verdict = Verdict("expected", excuse) if excuse else verdict
             alerts = self._logins.judged(login, verdict, now)
             told = replace(login, verdict=verdict.word, reason=verdict.reason)
+            self._seconds.login(told, now)
             out += [told] if self._logins.is_listed(login, now) else []
             out += alerts
         return out
@@ -116,8 +121,10 @@ class Judge:
         out: list[Event] = []
         for finding in findings:
             if isinstance(finding, Exposure):
+                self._seconds.exposure(finding, now)
                 out.append(finding)
                 continue
+            self._seconds.finding(finding, now)
             notice = notice_of(finding, now)
             out += [notice] if notice else []
             known = self._permissions.excuses_finding(finding.camera, f"{finding.type}|{finding.key}", now)

@@ -46,16 +46,22 @@ class Matters:
             if alert.state != "closed" or key not in self._matters:  # what is open goes on, whatever was before it
                 self._matters[key] = _Matter(alert, resumed=alert.state != "closed", done_bytes=alert.bytes_up)
 
-    def judged(self, session: Session, verdict: Verdict, cloud: str | None, now: float) -> list[Alert]:
-        """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is."""
+    def judged(
+        self, session: Session, verdict: Verdict, cloud: str | None, now: float, sign: str | None = None
+    ) -> list[Alert]:
+        """What a session with its verdict means for the owner. `cloud`: the maker whose server the peer is; `sign`:
+        what else speaks for it where detect/ is unsure (second.py)."""
+        if sign and session.confidence == "unsure":
+            session = replace(session, evidence=(*session.evidence, sign))
         key = self._key(session, verdict)
         known = next((m for m in self._matters.values() if session.id in m.open), None)
         matter = known or self._matters.get(key)
-        minded = verdict.word == "unexpected" and session.cls in VIEWING and session.confidence != "unsure"
+        sure = session.confidence != "unsure" or sign is not None
+        minded = verdict.word == "unexpected" and session.cls in VIEWING and sure
         if session.state == "closed" or not minded:
             return self._leaves(known, session, verdict, now) if known else []
         if known and known.alert.type != key[1]:  # privacy hours began, or where the viewer is was learned late
-            return [*self._leaves(known, session, verdict, now), *self.judged(session, verdict, cloud, now)]
+            return [*self._leaves(known, session, verdict, now), *self.judged(session, verdict, cloud, now, sign)]
         stale = matter is not None and not (matter.open or matter.resumed)
         if matter is None or (stale and now - (matter.alert.ended or matter.alert.time) > self._again_s):
             return [self._opens(key, session, verdict, cloud, now)]
@@ -204,6 +210,6 @@ def _type(session: Session, verdict: Verdict) -> str:
 
 def _severity(session: Session, alert_type: str, cloud: str | None) -> Literal["info", "warning", "critical"]:
     """contract.md: a stream that is only likely and goes through the maker's cloud is a warning."""
-    if alert_type == "lan-stream":
+    if alert_type == "lan-stream" or session.confidence == "unsure":
         return "warning"
     return "warning" if session.confidence != "certain" and cloud and alert_type == "remote-stream" else "critical"

@@ -76,6 +76,11 @@ class Rules:
             return Verdict(None, None)
         return Verdict("unexpected", late or UNKNOWN)
 
+    def private_soon(self, camera: str, time: float, within_s: float = 600.0) -> bool:
+        """Whether the camera's privacy hours begin within so long."""
+        windows = self._private.get(camera)
+        return windows is not None and schedule.inside(windows, time + within_s, self._zone)
+
     def judge_login(self, login: Login, time: float) -> Verdict:
         """Whether this login is fine at wall-clock `time`. Who may watch may say who he is to the RTSP door."""
         peer = login.peer

@@ -48,9 +48,9 @@ class Seconds:
             self._add(exposure.camera, now, None, "a way in to the camera was opened shortly before")
 
     def finding(self, finding: Finding, now: float) -> None:
-        """A matter that was found."""
+        """A matter that was found and told: in its first days a camera meets new places all the time."""
         words = _FINDINGS.get(finding.type)
-        if words and finding.peer and not finding.over:
+        if words and finding.peer and finding.told and not finding.over:
             self._add(finding.camera, now, network(finding.peer), words)
 
     def called(self, camera: str, peer: Peer, now: float) -> None:

@@ -142,3 +142,10 @@ def test_the_table_is_capped() -> None:
             replace(SESSION, id=f"s{number}", peer=Peer(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}")),
         )
     assert matters.counters["matters-evicted"] == 5
+
+
+def test_an_unsure_viewing_with_a_second_sign_is_a_warning_that_names_it() -> None:
+    unsure = replace(SESSION, confidence="unsure", peer=replace(SESSION.peer, scope="wan"))
+    (alert,) = Matters().judged(unsure, Verdict("unexpected", "x"), None, 100.0, "somebody from there logged in")
+    assert (alert.type, alert.severity, alert.confidence) == ("remote-stream", "warning", "unsure")
+    assert alert.evidence[-1] == "somebody from there logged in"
