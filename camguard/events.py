@@ -9,7 +9,6 @@ values and lower-case "02:00:00:00:00:01" above. "up" is away from the camera, "
 (Ethernet header included, without frame check sequence) unless the name says payload.
 """
 
-import hashlib
 import ipaddress
 import struct
 from dataclasses import dataclass, field
@@ -305,6 +304,8 @@ class Session:
 
 def id_of(*words: object) -> str:
     """The id of what `words` say, the same wherever they are said again: ten digits."""
+    import hashlib  # when it is used: before service/lean.py it would bring OpenSSL along (4 MB)
+
     return hashlib.blake2s("|".join(map(str, words)).encode(), digest_size=5).hexdigest()
 
 

@@ -11,8 +11,7 @@ Six seconds (shape.py) tell a viewing at ordinary rates. Longer looks tell
 Seconds are added up in blocks of ten, and the last `BLOCKS_MAX` of them are kept. Times are packet time.
 """
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from camguard.events import TCP, Confidence
@@ -53,11 +52,11 @@ class Block:
 @dataclass(slots=True)
 class _Memory:
     block: Block
-    blocks: deque[Block] = field(default_factory=lambda: deque(maxlen=BLOCKS_MAX))
+    blocks: tuple[Block, ...] = ()  # no deque: an empty one takes 600 bytes
     last: Second | None = None
     ups: tuple[int, ...] = ()
     run: int = 0
-    looks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=LOOKS_MAX))
+    looks: tuple[tuple[float, int], ...] = ()
     constant_s: float = 0.0
     constant_up: int = 0
 
@@ -84,7 +83,7 @@ class Slow:
         memory = self._memory((flow.host, flow.peer), second.at)
         last = memory.last
         if last and second.at - last.at > BLOCK_S:
-            memory.blocks.clear()
+            memory.blocks = ()
             memory.block, memory.constant_s, last = Block(second.at - 1.0), 0.0, None
         look = _looks(memory, second, last)
         if second.at > memory.block.began_at + BLOCK_S:
@@ -115,8 +114,8 @@ class Slow:
 
     def _turn(self, flow: Flow, memory: _Memory, proto: int, called: bool) -> Look | None:
         """A block is full."""
-        memory.blocks.append(memory.block)
-        return _pictures(list(memory.blocks), answers=proto == TCP and called) or self._constant(flow, memory)
+        memory.blocks = (*memory.blocks[1 - BLOCKS_MAX :], memory.block)
+        return _pictures(memory.blocks, answers=proto == TCP and called) or self._constant(flow, memory)
 
     def _constant(self, flow: Flow, memory: _Memory, *, floor_kbps: float = 30.0) -> Look | None:
         block = memory.block
@@ -158,9 +157,8 @@ def _looks(
     memory.run = (memory.run + 1 if follows else 1) if live else 0
     if memory.run < look_s:
         return None
-    if memory.run > look_s and memory.looks:
-        memory.looks.pop()
-    memory.looks.append((second.at, memory.run))
+    before = memory.looks[:-1] if memory.run > look_s else memory.looks
+    memory.looks = (*before[1 - LOOKS_MAX :], (second.at, memory.run))
     lately = [seconds for at, seconds in memory.looks if second.at - at <= within_s]
     total = sum(lately)
     if len(lately) < 2 or total < 8:
@@ -171,7 +169,7 @@ def _looks(
     return Look(words, sure, first_at, pauses=True)
 
 
-def _pictures(blocks: list[Block], *, answers: bool) -> Look | None:
+def _pictures(blocks: tuple[Block, ...], *, answers: bool) -> Look | None:
     """Pictures in nearly each second of the last blocks; `answers`: what comes back may be answers to an upload."""
     mine: list[Block] = []
     for block in reversed(blocks):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address, ip_network
-from statistics import median
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -131,7 +130,7 @@ class Record:
     def is_continuous(self) -> bool:
         """Whether it goes on around the clock; the first and the last day may be parts of one."""
         inner = self.days[1:-1] if len(self.days) > 2 else self.days
-        return bool(inner) and median(one.sent_s for one in inner) >= CONTINUOUS_S
+        return bool(inner) and _median(one.sent_s for one in inner) >= CONTINUOUS_S
 
     def when(self) -> str:
         """Its usual hours, as schedule.py reads them: those that were met on two days at least, give or take one."""
@@ -146,8 +145,8 @@ class Record:
     def usual(self) -> Terms:
         """What accepting it now would accept. Medians of days: one long night does not make long nights usual."""
         continuous = self.is_continuous()
-        longest_s = max(LEAST_S, WIDER * median(one.longest_s for one in self.days))
-        rate = max(LEAST_KBPS, int(WIDER * median(one.rate_kbps for one in self.days)))
+        longest_s = max(LEAST_S, WIDER * _median(one.longest_s for one in self.days))
+        rate = max(LEAST_KBPS, int(WIDER * _median(one.rate_kbps for one in self.days)))
         return Terms(self.when(), float("inf") if continuous else longest_s, rate, continuous)
 
     def habit(self, looked_s: float) -> Habit:
@@ -169,7 +168,7 @@ class Record:
             last_time=self.last_time,
             phone_count=sum(one.phone for one in self.days),
             length_s=sent_s / count if count else 0.0,
-            rate_kbps=int(median(one.rate_kbps for one in self.days)) if self.days else 0,
+            rate_kbps=int(_median(one.rate_kbps for one in self.days)) if self.days else 0,
             continuous=terms.continuous,
             ripe=self.is_ripe(),
             faded=self.is_faded(looked_s),
@@ -299,3 +298,10 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 300:
         raise ValueError("a text of it cannot be")
     return value
+
+
+def _median(numbers: Iterable[float]) -> float:
+    """The middle one; `statistics` would bring fractions and random numbers along (1 MB)."""
+    ordered = sorted(numbers)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
