@@ -8,8 +8,10 @@
 clock; events leave with wall-clock times (`offset_s`).
 """
 
+import ipaddress
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -43,7 +45,7 @@ from camguard.events import (
     unpack_key,
 )
 from camguard.judge.baseline import Changes
-from camguard.judge.judge import Judge
+from camguard.judge.judge import EXCUSES, Judge
 from camguard.judge.newcomers import Newcomers
 from camguard.judge.sight import Sights
 from camguard.listen import Heard, Listener, fact
@@ -63,7 +65,7 @@ class Guard:
     """The whole core. Of an earlier run: `resume`, alerts that were open or lately closed when it stopped; `names`, as
     `names()` gave them; `exposures` that were open, `services` and `destinations` that were known (camera, place,
     when first met), times of all of them wall-clock; `speakers`, MACs that spoke like a camera. `detectors`: what may
-    open a viewing."""
+    open a viewing; `excuses`: what may explain one."""
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Guard:
         next_habit: int = 1,
         speakers: Iterable[str] = (),
         detectors: frozenset[str] = DETECTORS,
+        excuses: frozenset[str] = EXCUSES,
     ) -> None:
         self.offset_s = offset_s
         self._places, self._own = places, own
@@ -99,7 +102,9 @@ class Guard:
         self._watchers: tuple[Attacks, Scans, Destinations] = (attacks, scans, self._destinations)
         link = self._neighbours
         self._phones = Phones(self._roster.device, lambda host, ip, mac: link.peer(host, ip, 0, mac), link.scope)
-        self._judge = Judge(home, places, lambda at: at + self.offset_s, self._destinations.since, self._phones)
+        self._judge = Judge(
+            home, places, lambda at: at + self.offset_s, self._destinations.since, self._phones, excuses
+        )
         self._sights = Sights()
         self._newcomers = Newcomers(home, speakers)
         self._facts: deque[Fact] = deque(maxlen=FACTS_MAX)
@@ -304,8 +309,10 @@ class Guard:
         if reading.what in ("rtp", "rtsp-interleaved"):
             if up:
                 flow.protocol = "rtsp" if reading.what == "rtsp-interleaved" else flow.protocol
-                self._streams.rtp(flow, now)
+                self._streams.rtp(flow, now, reading.detail.get("payload_type"))
             return []
+        if reading.what == "p2p" and reading.detail.get("event") == "punch-to":
+            self._called(flow, str(reading.detail.get("peer")), now)
         called = reading.detail.get(_NAMING.get(reading.what, ""))
         if reading.detail.get("ech"):  # the name in clear is that of the hosting company
             called = None
@@ -356,6 +363,13 @@ class Guard:
 
     def _out(self, events: Iterable[Event]) -> list[Event]:
         return [_shifted(event, self.offset_s) for event in events]
+
+    def _called(self, flow: Flow, ends: str, now: float) -> None:
+        """The maker's server named the address that the camera is to call."""
+        with suppress(ValueError):
+            ip = ipaddress.ip_address(ends.rpartition(":")[0].strip("[]")).packed
+            peer = self._neighbours.peer(flow.host, ip, 0, flow.peer_mac)
+            self._judge.called(self._roster.camera(flow.host), peer, now)
 
     def _speaks_camera(self, flow: Flow, now: float) -> None:
         if mac := self._roster.mac(flow.host):

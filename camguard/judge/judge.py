@@ -18,11 +18,13 @@ from camguard.judge.login import LoginMatters
 from camguard.judge.presence import Presence
 from camguard.judge.quiet import Matters
 from camguard.judge.rules import UNKNOWN, Rules, Verdict
-from camguard.judge.second import Seconds
+from camguard.judge.second import Seconds, begins_beside
 from camguard.places import Places
 
 #: Alerts after which nothing about that camera is held back or learned.
 SIGNS = ("remote-login", "brute-force", "camera-attacks")
+#: What excuses a viewing besides the owner's own words: a phone that receives it, an accepted habit, the first days.
+EXCUSES = frozenset({"phones", "baseline", "learning"})
 
 
 class Receivers(Protocol):
@@ -48,8 +50,9 @@ class Judge:
         wall: Callable[[float], float],
         met: Callable[[str, str], float | None] = lambda camera, place: None,
         phones: Receivers | None = None,
+        excuses: frozenset[str] = EXCUSES,
     ) -> None:
-        self._phones = phones
+        self._phones, self._excuses = phones if "phones" in excuses else None, excuses
         self._places, self._wall = places, wall
         tables = {"domain_of": places.domain, "maker_of": places.cloud} if places else {}
         self.baseline = Baseline(wall, met=met, **tables)
@@ -131,6 +134,10 @@ class Judge:
             out += [] if known and not finding.over else self._findings.judged(finding, now)
         return out
 
+    def called(self, camera: str, peer: Peer, now: float) -> None:
+        """The maker's server told the camera to call somebody."""
+        self._seconds.called(camera, peer, now)
+
     # ---- the clock ----
 
     def tick(self, now: float, current: dict[str, Session], *, last: bool = False) -> list[Event]:
@@ -198,6 +205,9 @@ class Judge:
 
     def _verdict(self, session: Session, now: float) -> Verdict:
         verdict = self._rules.judge(session, self._wall(now))
+        beside = session.peer.scope == "wan" and session.confidence != "certain" and begins_beside(session)
+        if verdict.word == "expected" and beside:  # whom the owner expects day and night, he does not expect twice
+            verdict = Verdict("unexpected", "it began beside what the camera sends there day and night")
         if verdict.word != "unexpected":
             return verdict
         excuse = self._permissions.excuses(session, now, private=verdict.private)
@@ -207,14 +217,14 @@ class Judge:
             return verdict
         if received := self._phones.reason(session) if self._phones else None:
             return Verdict("expected", received, phone=True)
-        if usual := self.baseline.usual(session, now):
+        if "baseline" in self._excuses and (usual := self.baseline.usual(session, now)):
             return Verdict("expected", usual)
         before = self._verdicts.get(session.id)
         told = before is not None and before.word == "unexpected"
         # it waits for seconds (contract.md: delays)
         if self._phones and not told and self._phones.may_be(session, now):
             return Verdict(None, "one of your devices may be receiving it: that shows in a moment")
-        if held := self.baseline.holds(session, sign=self._sign(session)):
+        if "learning" in self._excuses and (held := self.baseline.holds(session, sign=self._sign(session))):
             return Verdict(None, held, held=True)
         from_outside = session.peer.scope == "wan" and session.initiator == "camera" and verdict.reason == UNKNOWN
         present = self._presence.reason(self._phones.at_home(now) if self._phones else ()) if from_outside else None
