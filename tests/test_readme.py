@@ -85,6 +85,13 @@ def test_alert_of_readme_is_what_camguard_says() -> None:
     assert f"![{title}. {body}](docs/alert.png)" in README
 
 
+def test_alerts_that_readme_quotes_have_these_words() -> None:
+    quoted = re.findall(r'\*"(.+?)"\*', README)
+    tested = "".join(path.read_text("utf-8") for path in (REPO / "tests/report").glob("test_*.py"))
+    assert len(quoted) >= 4
+    assert [title for title in quoted if f'"{title}"' not in tested] == []
+
+
 def test_first_screen_says_what_it_cannot_see() -> None:
     assert README.index("## What it cannot see") < README.index("## Look back")
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from camguard import rights
 from camguard.capture.kernel import KernelLedger
 from camguard.events import Host
-from tests.bench import bpfstats
+from tests.bench import bpfstats, handed_up
 from tests.bench.guard import ROOT, Guard, guard
 from tests.bench.traffic import GATEWAY, mac_of, pour, strangers, video
 from tests.capture import wire
@@ -388,7 +388,7 @@ def machine() -> str:
 def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     asked.add_argument("--write", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}")
-    asked.add_argument("--only", nargs="*", help="parts: exact cost kernel flat guard replay delay")
+    asked.add_argument("--only", nargs="*", help="parts: exact cost kernel flat guard talk replay delay")
     asked.add_argument("--packets", type=int, default=800_000)
     given = asked.parse_args()
     if os.geteuid():
@@ -401,6 +401,7 @@ def main() -> int:
             "kernel": kernel_cost,
             "flat": flat,
             "guard": at_rest_and_flooded,
+            "talk": handed_up.lines,
             "replay": lambda: replay(Path(folder)),
             "delay": lambda: delay(9),
         }
