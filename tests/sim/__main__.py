@@ -3,9 +3,8 @@
 import argparse
 import sys
 
-from camguard.detect.stream import DETECTORS
 from tests.sim import attacks, day, tables
-from tests.sim.run import Result, run
+from tests.sim.run import RULES, Result, run
 from tests.sim.shapes import real_views
 
 
@@ -13,18 +12,18 @@ def main() -> int:
     asked = _arguments()
     off = frozenset(asked.without)
     more = {"repeats": asked.repeats, "clips": asked.clips}
-    result = run(day.ordinary(asked.seed, asked.days, asked.cameras, **more), detectors=DETECTORS - off)
+    result = run(day.ordinary(asked.seed, asked.days, asked.cameras, **more), rules=RULES - off)
     if not real_views():
         print("The corpus is not here: only shapes of the lab.\n")
     print(_of(result, asked.seed), "", tables.voyeurs(result), "", tables.false_alarms(result), "",
           tables.questions(result), "", f"Told besides: {tables.others(result)}.", sep="\n")  # fmt: skip
     if asked.attacks:
-        shaped = run(attacks.attacked(asked.seed, min(asked.days, 1.0), asked.cameras), detectors=DETECTORS - off)
+        shaped = run(attacks.attacked(asked.seed, min(asked.days, 1.0), asked.cameras), rules=RULES - off)
         print("", tables.attackers(shaped), sep="\n")
     if asked.worth:
         days = min(asked.days, 0.5)
-        runs = [("all rules", DETECTORS), *((f"without {name}", DETECTORS - {name}) for name in sorted(DETECTORS))]
-        found = [(name, run(day.ordinary(asked.seed, days, asked.cameras, **more), detectors=on)) for name, on in runs]
+        runs = [("all rules", RULES), *((f"without {name}", RULES - {name}) for name in sorted(RULES - {"baseline", "learning"}))]
+        found = [(name, run(day.ordinary(asked.seed, days, asked.cameras, **more), rules=on)) for name, on in runs]
         print("", tables.worth(found), sep="\n")
     missed = [] if off else tables.shortfall(result)
     print("\n".join(missed), file=sys.stderr)
@@ -46,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cameras", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=5, help="viewings of each way and length a day")
     parser.add_argument("--clips", type=int, default=150, help="clips of each camera a day")
-    parser.add_argument("--without", nargs="+", default=[], choices=sorted(DETECTORS), help="rules switched off")
+    parser.add_argument("--without", nargs="+", default=[], choices=sorted(RULES), help="rules switched off")
     parser.add_argument("--attacks", action="store_true", help="also the voyeurs who shape their traffic")
     parser.add_argument("--worth", action="store_true", help="also the table with each rule switched off")
     return parser.parse_args()

@@ -21,7 +21,7 @@ P2P_SHAPES = ("udp-p2p", "p2p-filled", "sound-p2p")
 CLIP_SHAPES = ("clip-2mb-fast", "clip-8mb-fast", "clip-2mb-1mbit", "clip-8mb-1mbit", "clip-2mb-2mbit",
                "clip-8mb-2mbit", "clip-2mb-5mbit", "clip-8mb-5mbit")  # fmt: skip
 #: Ways in, in the order of the table.
-RTSP, DOOR, P2P, NAMED, RELAY, BESIDE, LAN, WEBRTC, RTMP, REST = WAYS = (
+RTSP, DOOR, P2P, NAMED, RELAY, BESIDE, LAN, WEBRTC, RTMP, REST, HLS, POLLED = WAYS = (
     "RTSP through a port forward",
     "an encrypted door through a port forward",
     "P2P, direct",
@@ -32,6 +32,8 @@ RTSP, DOOR, P2P, NAMED, RELAY, BESIDE, LAN, WEBRTC, RTMP, REST = WAYS = (
     "WebRTC",
     "RTMP to a foreign server",
     "SRT, MPEG-TS, MJPEG, QUIC, tunnels",
+    "HLS, pulled or sent",
+    "pictures asked for each second",
 )
 #: These look live because they are sent as if they were.
 PACED, LIVE_CLIP = "clips that their sender paces (curl --limit-rate)", "clips sent while they are recorded"
@@ -164,6 +166,8 @@ class Days:
             return self.add(kind, label, cam, shape, start, length_s=length_s, peer=ip, peer_mac=mac)
         case = pick(("remote-webrtc", "remote-webrtc-through-a-relay")) if way == WEBRTC else "remote-rtmp"
         case = pick(OTHERS) if way == REST else case
+        case = pick(("remote-hls-pulled", "remote-hls-sent")) if way == HLS else case
+        case = "remote-polled-pictures" if way == POLLED else case
         return self.add(kind, label, cam, pick(golden(case)), start, length_s=length_s, peer=self.strangers.outside())
 
     # ---- what goes on all the time ----

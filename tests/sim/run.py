@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from camguard.detect.stream import DETECTORS
 from camguard.events import Alert, Event, Frame
 from camguard.guard import Guard
+from camguard.judge.judge import EXCUSES
 from camguard.places import Places
 from tests.sim import home
 from tests.sim.day import BEGAN, Days, Deed
@@ -35,10 +36,14 @@ class Result:
     took_s: float = 0.0
 
 
-def run(days: Days, *, detectors: frozenset[str] = DETECTORS) -> Result:
-    """One run from the first second to a while after the last."""
+#: What can be switched off.
+RULES = DETECTORS | EXCUSES
+
+
+def run(days: Days, *, rules: frozenset[str] = RULES, accept_at: float | None = None) -> Result:
+    """One run from the first second to a while after the last; `accept_at`: then the owner accepts what is proposed."""
     began = time.process_time()
-    guard = Guard(days.home, Places(), own=home.OWN, detectors=detectors)
+    guard = Guard(days.home, Places(), own=home.OWN, detectors=DETECTORS & rules, excuses=EXCUSES & rules)
     result = Result(days, [deed for deed in days.deeds if deed.kind != "echo"])
     judge = _Judge(result)
     second = BEGAN

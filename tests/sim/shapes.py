@@ -202,6 +202,7 @@ GOLDEN_VIEWS = {
     "remote-rtsp-interleaved": 2300, "remote-rtsp-udp": 0, "remote-rtsp-over-ipv6": 0, "remote-webrtc": 2000,
     "remote-webrtc-through-a-relay": 2000, "remote-rtmp": 3000, "remote-p2p-named-by-its-server": 0,
     "lan-unknown-device": 0, "quiet-owners-phone": 2300, "remote-mjpeg": 400, "remote-mpegts-over-udp": 0,
+    "remote-hls-pulled": 0, "remote-hls-sent": 0, "remote-polled-pictures": 0,
     "remote-srt": 500, "remote-quic": 3000, "remote-ssh-reverse-tunnel": 3000, "remote-wireguard": 1000,
     "quiet-recorder": 0, "quiet-p2p-keep-alive": -1, "quiet-one-picture": -1,
 }  # fmt: skip

@@ -8,11 +8,10 @@ from functools import cache
 
 import pytest
 
-from camguard.detect.stream import DETECTORS
 from camguard.events import Frame
 from tests.sim import attacks, day, tables
 from tests.sim.play import Ends, play, seen_by_phone
-from tests.sim.run import Result, run
+from tests.sim.run import RULES, Result, run
 from tests.sim.shapes import golden, lab, real_views
 
 SEED = 1
@@ -109,7 +108,7 @@ def test_voyeurs_who_shape_their_traffic() -> None:
 
 def test_without_the_rule_of_shapes_the_day_fails() -> None:
     """The simulator would notice."""
-    result = run(day.ordinary(SEED, 0.2, 4, repeats=6, clips=20), detectors=DETECTORS - {"shape"})
+    result = run(day.ordinary(SEED, 0.2, 4, repeats=6, clips=20), rules=RULES - {"shape"})
     assert any(way in " ".join(tables.shortfall(result)) for way in (day.P2P, day.RELAY))
 
 
