@@ -7,8 +7,8 @@ One file, one writing process. WAL, so readers never hold up the writer. An aler
 (on the disk when the call returns: SQLite, "PRAGMA synchronous"); all else with NORMAL, in the caller's batches.
 Alerts outlive everything: the size cap deletes the oldest other rows first. A damaged file is kept beside the new one.
 
-schema.py the tables and their migrations; decisions.py what the owner decided; presence.py who was at home, and for how short a time that is kept;
-writing.py Store; reading.py Reader; now.py the live figures and times.
+schema.py the tables and their migrations; decisions.py what the owner decided; presence.py who was at home, and for how
+short a time that is kept; writing.py Store; reading.py Reader; now.py the live figures and times.
 """
 
 from camguard.store.decisions import Kept, Used, clock_is_set, decision_of

@@ -22,7 +22,8 @@ def main() -> int:
         print("", tables.attackers(shaped), sep="\n")
     if asked.worth:
         days = min(asked.days, 0.5)
-        runs = [("all rules", RULES), *((f"without {name}", RULES - {name}) for name in sorted(RULES - {"baseline", "learning"}))]
+        switched = sorted(RULES - {"baseline", "learning"})
+        runs = [("all rules", RULES), *((f"without {name}", RULES - {name}) for name in switched)]
         found = [(name, run(day.ordinary(asked.seed, days, asked.cameras, **more), rules=on)) for name, on in runs]
         print("", tables.worth(found), sep="\n")
     missed = [] if off else tables.shortfall(result)
