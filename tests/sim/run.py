@@ -40,15 +40,15 @@ class Result:
 RULES = DETECTORS | EXCUSES
 
 
-def run(days: Days, *, rules: frozenset[str] = RULES, accept_at: float | None = None) -> Result:
-    """One run from the first second to a while after the last; `accept_at`: then the owner accepts what is proposed."""
+def run(days: Days, *, rules: frozenset[str] = RULES) -> Result:
+    """One run from the first second to a while after the last; `rules`: what is not switched off."""
     began = time.process_time()
     guard = Guard(days.home, Places(), own=home.OWN, detectors=DETECTORS & rules, excuses=EXCUSES & rules)
     result = Result(days, [deed for deed in days.deeds if deed.kind != "echo"])
-    judge = _Judge(result)
+    judge = Told(result)
     second = BEGAN
     judge.take(guard.tick(float(second)))
-    for item in _in_order(days):
+    for item in in_order(days):
         while second < item.at or (second == item.at and isinstance(item, Frame)):
             judge.take(guard.tick(float(second)))
             second += 1
@@ -61,7 +61,7 @@ def run(days: Days, *, rules: frozenset[str] = RULES, accept_at: float | None = 
     return result
 
 
-def _in_order(days: Days) -> Iterator[Item]:
+def in_order(days: Days) -> Iterator[Item]:
     """All items by time; a deed's are made when it begins."""
     numbers = itertools.count()
     heap: list[tuple[float, int, Item | None, Iterator[Item]]] = []
@@ -85,7 +85,7 @@ def _begun(deed: Deed) -> Iterator[Item]:
     yield from deed.items()
 
 
-class _Judge:
+class Told:
     """Which deed an alert is about."""
 
     def __init__(self, result: Result) -> None:
