@@ -242,7 +242,8 @@ class Phones:
                 streams = {before.stream: open_[before.stream]} if before.stream in open_ else {}
             else:
                 streams = open_ if sent and sent[-1] >= CAMERA_FLOOR_BYTES else {}
-            if began_at is None or now - began_at > FOUND_S:
+            # who was found defends his connection for as long as he looks
+            if began_at is None or (now - began_at > FOUND_S and not before):
                 continue
             for key, stream in streams.items():
                 left -= 1

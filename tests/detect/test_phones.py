@@ -309,6 +309,15 @@ def test_the_owner_who_joins_a_voyeur() -> None:
     assert (told.ever(0), told.ever(1)) == (False, True)
 
 
+@pytest.mark.parametrize("later_s", [8, 12, 15])
+def test_a_voyeur_who_joins_does_not_take_the_owners_explanation_when_that_is_old(later_s: int) -> None:
+    """Both cameras send evenly, through one server; the owner's was found, and stays his."""
+    porch, yard = even(seconds=120), even(seconds=100, seed=8)
+    told = run([Sent(porch), Sent(yard, begins=10 + later_s, camera=CAM2)], [Got(relayed(porch))], seconds=125)
+    assert all(told.matches[0][age] for age in range(9, 110))
+    assert not told.ever(1)
+
+
 def test_two_cameras_and_a_phone_that_shows_one() -> None:
     porch, yard = lively(seed=4), lively(seed=5, rate=100_000)
     for shown, number in ((porch, 0), (yard, 1)):
