@@ -330,12 +330,9 @@ def test_ffmpeg_publishes_to_ffmpeg(tmp_path: Path) -> None:
         subprocess.run([*FFMPEG, *FILM, f"rtmp://127.0.0.1:{between.port}/live/{SECRET}"], check=True, timeout=90)
         (turns,) = between.talks
     told = words(turns)
-    assert told == [
-        ("connect", None, False),
-        ("publish", "publish", False),
-        ("start", "publish", True),
-        ("media", "publish", False),
-    ]
+    assert told[:2] == [("connect", None, False), ("publish", "publish", False)]
+    # the two directions were recorded by two threads: which of these came first is not known
+    assert sorted(told[2:]) == [("media", "publish", False), ("start", "publish", True)]
     camera = [Chunk(not up, data, gap) for up, data, gap in handed_up([(not up, data) for up, data in turns])]
     _, readings = run(rtmp.read, [Chunk(not c.up, c.data, c.gap) for c in camera])
     assert ("start", "publish", True) in calls(readings)
@@ -365,8 +362,8 @@ def test_nginx_is_published_to_and_watched(tmp_path: Path) -> None:
         refused = f"rtmp://127.0.0.1:{between.port}/other/{SECRET}"
         subprocess.run([*FFMPEG, "-i", refused, "-t", "1", "-f", "null", "-"], check=False, timeout=90)
         publisher, viewer, stranger = between.talks[0], between.talks[1], between.talks[-1]
-    assert [call for call, *_ in words(publisher)] == ["connect", "publish", "start", "media"]
-    assert [call for call, *_ in words(viewer)] == ["connect", "play", "start", "media"]
+    assert sorted(call for call, *_ in words(publisher)) == ["connect", "media", "publish", "start"]
+    assert sorted(call for call, *_ in words(viewer)) == ["connect", "media", "play", "start"]
     assert next(call for call, *_ in words(stranger)) == "connect"
     readings = [reading for _, _, reading in heard(viewer)]
     assert logins(readings) == [("admin", None, None), ("admin", "success", "read")]
