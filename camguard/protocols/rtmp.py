@@ -91,13 +91,13 @@ def _put(state: State, up: bool, half: Half) -> State:
 
 
 def _may_be_mine(state: State, half: Half, chunk: Chunk) -> bool:
-    """Each side begins with the version; the server waits for the client's first 1537 bytes (section 5.2.1; it need
-    not, but all do), which other protocols that begin with a 3 do not send."""
+    """Each side begins with the version; the server waits for the client's first 1537 bytes (section 5.2.1), which
+    other protocols that begin with a 3 do not send. ffmpeg's says its version, one byte, before (rtmpproto.c)."""
     if half.lost or half.handshake < HANDSHAKE_BYTES or not chunk.data:
         return True
     client = state.up if state.client_up else state.down
     early = state.client_up is not None and chunk.up != state.client_up and client.handshake > 1536 and not client.lost
-    return chunk.data[0] == VERSION and not early
+    return chunk.data[0] == VERSION and not (early and len(chunk.data) > 1)
 
 
 def _piece(state: State, up: bool, piece: rtmp_framing.Piece) -> Step:

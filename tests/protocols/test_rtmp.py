@@ -310,6 +310,15 @@ def test_a_flood_costs_bounded_time(piece: bytes) -> None:
     assert time.process_time() - began < 3.0
 
 
+def test_a_server_that_says_its_version_at_once() -> None:
+    """ffmpeg -listen answers the first byte, when the client's 1537 come in two segments."""
+    turns = ROWS["the camera publishes"][0]
+    first, answer = turns[0], turns[1]
+    assert (first[0], answer[0]) == (UP, not UP)
+    early = [(UP, first[1][:1448]), (not UP, answer[1][:1]), (UP, first[1][1448:]), (not UP, answer[1][1:]), *turns[2:]]
+    assert [call for call, *_ in words(early)] == [call for call, *_ in words(list(turns))] != []
+
+
 # ---- real programs ---------------------------------------------------------------------------------------------------
 
 FFMPEG = ("ffmpeg", "-nostdin", "-v", "error")
