@@ -4,13 +4,12 @@ A viewer may use many connections: at once, one after another, or a new one wher
 time.
 """
 
-import hashlib
 from collections.abc import Callable
 
 from camguard.detect.allday import Pace
 from camguard.detect.calls import MEDIA_PORTS_MAX
 from camguard.detect.followed import BESIDE, LIVE, Followed
-from camguard.events import TCP, Confidence, Peer, StreamClass
+from camguard.events import TCP, Confidence, Peer, StreamClass, id_of
 from camguard.track import Flow
 
 SESSIONS_MAX = 2048
@@ -52,8 +51,7 @@ class Talks:
         pace: Pace | None = None,
     ) -> Followed:
         """A new session. One that is a change (`pace`) in what a connection sends leaves the connection where it is."""
-        name = f"{self._camera_of(flow.host)}|{flow.key.hex()}|{self._wall(started_at):.3f}"
-        talk_id = hashlib.blake2s(name.encode(), digest_size=5).hexdigest()
+        talk_id = id_of(self._camera_of(flow.host), flow.key.hex(), f"{self._wall(started_at):.3f}")
         talk = Followed(talk_id, flow, started_at, now, cls, confidence, flow.protocol or "unknown", [evidence])
         talk.pace = pace
         self.open[talk_id] = talk

@@ -10,13 +10,12 @@ A login that worked is told `hold_s` later, and not at all where its viewer is t
 begins to watch. Times are on the guard's clock.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from camguard.events import Alert, Login, Peer
+from camguard.events import Alert, Login, Peer, id_of
 from camguard.judge.guesses import GUESSED, GUESSING, Guesses, Tries, is_news, network_of
 from camguard.judge.rules import Verdict
 
@@ -336,9 +335,8 @@ class LoginMatters:
         gone: list[Alert] = []
         if matter is None:
             gone = self._room(now)
-            name = "|".join((*key, login.id))
             alert = Alert(
-                id=hashlib.blake2s(name.encode(), digest_size=5).hexdigest(),
+                id=id_of(*key, login.id),
                 time=now,
                 camera=login.camera,
                 type=alert_type,
