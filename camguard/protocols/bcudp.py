@@ -12,15 +12,13 @@ camera are not in it: that they name the client as the others do (<cli><ip/><por
 import re
 import struct
 from itertools import cycle
-from typing import NamedTuple
 
 from camguard.events import Chunk
-from camguard.protocols.framing import remember
+from camguard.protocols.makers import Talk, strange, tell
 from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
 DISCOVERY, ACK, DATA = b"\x3a\xcf\x87\x2a", b"\x20\xcf\x87\x2a", b"\x10\xcf\x87\x2a"
 STRANGERS_MAX = 3
-TOLD_MAX = 16
 XML_MAX = 2048
 _MASK = (0x1F2D3C4B, 0x5A6C7F8D, 0x38172E4B, 0x8271635A, 0x863F1A2B, 0xA5C6F7D8, 0x8371E1B4, 0x17F2D3A5)
 _TAG = re.compile(rb"<P2P>\s*<([A-Z0-9]{3}_[A-Z_]{1,8})>")
@@ -29,30 +27,13 @@ _EVENTS = {"C2D_S": "lookup", "C2M_Q": "lookup", "C2R_C": "lookup", "C2D_C": "pu
 _READY = ("D2C_C_R", "D2C_T", "D2C_CFM")
 
 
-class State(NamedTuple):
-    """What was told; whether this talk was heard, and how much else before it."""
-
-    told: tuple[tuple[str, str | None], ...] = ()
-    heard: bool = False
-    strangers: int = 0
-
-
-def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
+def read(talk: Talk | NotMine | None, chunk: Chunk) -> tuple[Talk | NotMine, tuple[Reading, ...]]:
     """Feed one datagram; NOT_MINE where the flow does not begin with this talk."""
-    if isinstance(state, NotMine):
+    if isinstance(talk, NotMine):
         return NOT_MINE, ()
-    state = state or State()
+    talk = talk or Talk()
     found = _event(chunk.data)
-    if found is None:
-        strangers = state.strangers + (not state.heard)
-        return (NOT_MINE if strangers >= STRANGERS_MAX else state._replace(strangers=strangers)), ()
-    state = state._replace(heard=True)
-    told = remember(state.told, found, TOLD_MAX) if found[0] else None
-    if told is None:
-        return state, ()
-    if found[0] == "close" or ("close", None) in told:
-        told = (found,)
-    return state._replace(told=told), (Reading("p2p", {"maker": "bcudp", "event": found[0], "peer": found[1]}),)
+    return strange(talk, STRANGERS_MAX) if found is None else tell(talk, "bcudp", *found)
 
 
 def _event(data: bytes) -> tuple[str, str | None] | None:

@@ -18,10 +18,10 @@ ids, nonces and signatures stay inside.
 from typing import NamedTuple
 
 from camguard.events import Chunk
-from camguard.protocols.framing import Half, end, frames, remember
+from camguard.protocols.framing import Half, end, frames
+from camguard.protocols.makers import Talk, strange, tell
 from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
-TOLD_MAX = 16
 STRANGERS_MAX = 2
 FRAME_MAX = 256  # bytes of a message in a stream that are looked at
 _DATA, _CLOSE, _PUNCH_TO = 0xD0, 0xF0, 0x40
@@ -49,20 +49,12 @@ _QUIET = frozenset(
 )
 
 
-class State(NamedTuple):
-    """What was told; messages of something else before the first of ours."""
-
-    told: tuple[tuple[str, str | None], ...] = ()
-    heard: bool = False
-    strangers: int = 0
-
-
 class Stream(NamedTuple):
     """The two directions of a connection, and what was told."""
 
     up: Half = Half()
     down: Half = Half()
-    state: State = State()
+    talk: Talk = Talk()
 
 
 def address(data: bytes) -> str | None:
@@ -75,34 +67,22 @@ def address(data: bytes) -> str | None:
     return end(packed, port) if port and any(packed) else None
 
 
-def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
+def read(talk: Talk | NotMine | None, chunk: Chunk) -> tuple[Talk | NotMine, tuple[Reading, ...]]:
     """Feed one datagram of a flow; NOT_MINE where it does not begin with messages of PPPP."""
-    if isinstance(state, NotMine):
+    if isinstance(talk, NotMine):
         return NOT_MINE, ()
-    return _heard(state or State(), chunk.data, not chunk.gap)
+    return _heard(talk or Talk(), chunk.data, not chunk.gap)
 
 
-def _heard(state: State, data: bytes, whole: bool) -> tuple[State | NotMine, tuple[Reading, ...]]:
+def _heard(talk: Talk, data: bytes, whole: bool) -> tuple[Talk | NotMine, tuple[Reading, ...]]:
     size = int.from_bytes(data[2:4], "big")
     event, least = EVENTS.get(data[1], ("", 0)) if len(data) >= 4 and data[0] == 0xF1 else ("", 0)
     ours = len(data) >= 4 and data[0] == 0xF1 and (bool(event) or data[1] in _QUIET)
     if not ours or size < least or (whole and len(data) != 4 + size) or (event == "data" and data[4:5] != b"\xd1"):
-        strangers = state.strangers + (not state.heard)
-        return (NOT_MINE if strangers >= STRANGERS_MAX else state._replace(strangers=strangers)), ()
-    state = state._replace(heard=True)
+        return strange(talk, STRANGERS_MAX)
     at = _ADDRESS_AT.get(data[1])
     peer = None if at is None else address(data[4 + at : 12 + at])
-    if not event:
-        return state, ()
-    told = remember(state.told, (event, peer), TOLD_MAX)
-    if told is None:
-        return state, ()
-    if event == "close":  # who comes after it is told anew, a second close is not
-        told = (("close", None),)
-    elif ("close", None) in told:
-        told = tuple(item for item in told if item[0] != "close")
-    from_server = {"punch-to": True, "lookup": False, "register": False}.get(event)
-    return state._replace(told=told), (Reading("p2p", {"maker": "pppp", "event": event, "peer": peer}, from_server),)
+    return tell(talk, "pppp", event, peer, {"punch-to": True, "lookup": False, "register": False}.get(event))
 
 
 def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | NotMine, tuple[Reading, ...]]:
@@ -110,20 +90,20 @@ def read_stream(state: Stream | NotMine | None, chunk: Chunk) -> tuple[Stream | 
     if isinstance(state, NotMine):
         return NOT_MINE, ()
     state = state or Stream()
-    if chunk.gap and not state.state.heard:
+    if chunk.gap and not state.talk.heard:
         return NOT_MINE, ()
     half = Half() if chunk.gap else state.up if chunk.up else state.down
     waiting, found = frames(half, chunk.data, _size, FRAME_MAX)
     readings: list[Reading] = []
-    talk: State | NotMine = state.state
+    talk: Talk | NotMine = state.talk
     for frame in found:
-        if isinstance(talk, State):
+        if isinstance(talk, Talk):
             talk, more = _heard(talk, frame[8:], len(frame) < FRAME_MAX)
             readings += more
     if isinstance(talk, NotMine) or (waiting is None and not talk.heard):
         return NOT_MINE, tuple(readings)
     waiting = waiting or Half()  # behind a hole the next message that comes in one piece is read again
-    state = state._replace(state=talk)
+    state = state._replace(talk=talk)
     return (state._replace(up=waiting) if chunk.up else state._replace(down=waiting)), tuple(readings)
 
 

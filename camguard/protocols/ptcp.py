@@ -13,14 +13,12 @@ length. Requests carry a digest: nothing but path words and these addresses is l
 """
 
 import re
-from typing import NamedTuple
 
 from camguard.events import Chunk
-from camguard.protocols.framing import remember
+from camguard.protocols.makers import Talk, strange, tell
 from camguard.protocols.text import NOT_MINE, NotMine, Reading
 
 STRANGERS_MAX = 3
-TOLD_MAX = 16
 TEXT_MAX = 2048  # bytes of a request that are looked at
 
 #: Type of a body -> event (main.py, ptcp.lua): data, bind, status, heartbeat, and the signing that comes before.
@@ -31,33 +29,13 @@ _PUNCH_ATTRIBUTES = (b"\x7f\xd5\xff\xf7", b"\x7f\xd6\xff\xf7")
 _ADDRESS = re.compile(rb"<(PubAddr|agentAddr)>(\d{1,3}(?:\.\d{1,3}){3}:\d{1,5})</")
 
 
-class State(NamedTuple):
-    """What was told; whether this talk was heard, and how much else before it."""
-
-    told: tuple[tuple[str, str | None], ...] = ()
-    heard: bool = False
-    strangers: int = 0
-
-
-def read(state: State | NotMine | None, chunk: Chunk) -> tuple[State | NotMine, tuple[Reading, ...]]:
+def read(talk: Talk | NotMine | None, chunk: Chunk) -> tuple[Talk | NotMine, tuple[Reading, ...]]:
     """Feed one datagram; NOT_MINE where the flow does not begin with this talk."""
-    if isinstance(state, NotMine):
+    if isinstance(talk, NotMine):
         return NOT_MINE, ()
-    state = state or State()
-    found = _packet(chunk.data) or _punch(chunk.data) or _request(chunk.data, state.heard)
-    if found is None:
-        strangers = state.strangers + (not state.heard)
-        return (NOT_MINE if strangers >= STRANGERS_MAX else state._replace(strangers=strangers)), ()
-    state = state._replace(heard=True)
-    event, peer = found
-    told = remember(state.told, found, TOLD_MAX) if event else None
-    if told is None:
-        return state, ()
-    if event == "close":
-        told = (("close", None),)
-    elif ("close", None) in told:
-        told = (found,)
-    return state._replace(told=told), (Reading("p2p", {"maker": "ptcp", "event": event, "peer": peer}),)
+    talk = talk or Talk()
+    found = _packet(chunk.data) or _punch(chunk.data) or _request(chunk.data, talk.heard)
+    return strange(talk, STRANGERS_MAX) if found is None else tell(talk, "ptcp", *found)
 
 
 def _packet(data: bytes) -> tuple[str, str | None] | None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camguard.events import Chunk
-from camguard.protocols import NOT_MINE, pppp
+from camguard.protocols import NOT_MINE, makers, pppp
 from tests.protocols.captures import datagrams, truth
 from tests.protocols.datagrams import cut_is_no_trouble, feed, gives_up
 from tests.protocols.streams import Turn, bytewise, cut_everywhere, hole_everywhere, run, whole
@@ -87,8 +87,8 @@ def test_many_viewers_are_told_and_memory_stays_bounded() -> None:
     turns = [(False, message(0x40, turned("203.0.113.9", port))) for port in range(1, 300)]
     state, readings = run(pppp.read, whole(turns))
     assert len(readings) == 299
-    assert isinstance(state, pppp.State)
-    assert len(state.told) <= pppp.TOLD_MAX
+    assert isinstance(state, makers.Talk)
+    assert len(state.told) <= makers.TOLD_MAX
 
 
 @pytest.mark.parametrize(
