@@ -56,6 +56,12 @@ def ip_text(ip: bytes) -> str:
     return str(mapped or address)
 
 
+def network_of(ip: str, *, bits6: int) -> str:
+    """The network around `ip`, as text: the /24 of an IPv4 address, the first `bits6` bits of an IPv6 one."""
+    bits = 24 if ipaddress.ip_address(ip).version == 4 else bits6
+    return str(ipaddress.ip_network((ip, bits), strict=False))
+
+
 def is_private(ip: str) -> bool:
     """Whether `ip` is an address that only means something at home (RFC 1918, 4193, link-local, loopback)."""
     address = ipaddress.ip_address(ip)

@@ -5,10 +5,10 @@ networks, because some have many networks. A count is forgotten `forget_s` after
 apart adds up. Pure; every table capped. Times are on the guard's clock.
 """
 
-import ipaddress
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
+from camguard import neighbours
 from camguard.events import Peer
 
 NETWORKS_MAX = 4096
@@ -116,6 +116,4 @@ def network_of(peer: Peer) -> str:
     """Whose guesses are counted together: a device at home; outside the /24 or /64 (one attacker, many addresses)."""
     if peer.device or peer.scope != "wan":
         return peer.device or peer.mac or peer.ip
-    address = ipaddress.ip_address(peer.ip)
-    bits = 24 if address.version == 4 else 64
-    return str(ipaddress.ip_network((address, bits), strict=False))
+    return neighbours.network_of(peer.ip, bits6=64)

@@ -10,13 +10,12 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from camguard.events import Habit, Session, StreamClass
 from camguard.judge import schedule
-from camguard.neighbours import is_private
+from camguard.neighbours import is_private, network_of
 
 DAY_S, HOUR_S = 86_400.0, 3600.0
 DAYS_KEPT = 31
@@ -60,8 +59,7 @@ def key_of(session: Session, domain_of: Callable[[str], str | None]) -> Key | No
     if peer.name:
         who = domain_of(peer.name) or peer.name
     elif session.transport == "tcp" and session.protocol in PLAIN:
-        net = ip_network((peer.ip, 24 if ip_address(peer.ip).version == 4 else 48), strict=False)
-        who = f"{peer.org or 'a server without a name'} ({net})"
+        who = f"{peer.org or 'a server without a name'} ({network_of(peer.ip, bits6=48)})"
     else:  # datagrams to somebody without a name may go straight to a viewer
         return None
     certain = session.confidence == "certain"

@@ -7,11 +7,11 @@ talk with that place for the first time, it was told to call that address, or pr
 autonomous system where it is known, else the /24 or /48 (what one customer gets). Times are on the guard's clock.
 """
 
-import ipaddress
 from collections import deque
 from typing import NamedTuple
 
 from camguard.events import VIEWING, Exposure, Finding, Login, Peer, Session
+from camguard.neighbours import network_of
 
 SIGNS_MAX, SEEN_MAX = 32, 2048
 #: What detect/ says of a viewing that began while the same camera sends day and night (detect/followed.py).
@@ -86,8 +86,7 @@ def network(peer: Peer) -> str:
     """Who provides the other end: its autonomous system, else the network that one customer gets."""
     if peer.asn is not None:
         return f"AS{peer.asn}"
-    ip = ipaddress.ip_address(peer.ip)
-    return str(ipaddress.ip_network(f"{ip}/{24 if ip.version == 4 else 48}", strict=False))
+    return network_of(peer.ip, bits6=48)
 
 
 def begins_beside(session: Session) -> bool:
